@@ -1,0 +1,111 @@
+"""The learned prior: where in latent space real melodies lie.
+
+A posterior that keeps nearly every note leaves most of N(0, I) empty: a latent drawn from it decodes to leaps, and no
+bar ever returns. A rectified flow (Liu, Gong and Liu 2022, arXiv 2209.03003) learns a velocity that carries N(0, I) to
+the latents of real melodies; Mittal et al. 2021 (2103.16091) put a diffusion prior on MusicVAE's latents in the same
+way. The 16 bars are the transformer's 16 positions, so that attention can bring a bar back.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """bars, z_bar: the latent's shape; width, heads, layers of the transformer."""
+
+    bars: int = 16
+    z_bar: int = 32
+    width: int = 256
+    heads: int = 8
+    layers: int = 4
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int) or not 1 <= value <= 8192:
+                raise ValueError(f"prior config: {name} must be a whole number from 1 to 8192, not {value!r}")
+        if self.width % (2 * self.heads):
+            raise ValueError(f"prior config: width {self.width} is not a multiple of twice the heads, {self.heads}")
+
+
+class FlowBlock(nn.Module):
+    """A transformer layer whose norms are scaled and shifted by the time (Peebles and Xie 2023, adaptive norm)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.modulate = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """x [B, bars, width], time [B, width] -> [B, bars, width]."""
+        batch, bars, width = x.shape
+        scale_a, shift_a, gate_a, scale_b, shift_b, gate_b = self.modulate(F.silu(time))[:, None].chunk(6, -1)
+        mixed = F.layer_norm(x, (width,)) * (1 + scale_a) + shift_a
+        qkv = self.qkv(mixed).view(batch, bars, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, bars, width)
+        x = x + gate_a * self.out(attended)
+        inner = F.layer_norm(x, (width,)) * (1 + scale_b) + shift_b
+        return x + gate_b * self.down(F.gelu(self.up(inner)))
+
+
+class Prior(nn.Module):
+    """Velocity field over latents, and the sampler that follows it.
+
+    mean and scale [z] bring latents to zero mean and unit spread before the flow sees them.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.enter = nn.Linear(config.z_bar, config.width)
+        self.place = nn.Parameter(0.02 * torch.randn(config.bars, config.width))
+        self.time = nn.Sequential(nn.Linear(config.width, config.width), nn.SiLU(), nn.Linear(config.width, config.width))
+        self.blocks = nn.ModuleList(FlowBlock(config.width, config.heads) for _ in range(config.layers))
+        self.leave = nn.Linear(config.width, config.z_bar)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        self.register_buffer("mean", torch.zeros(config.bars * config.z_bar))
+        self.register_buffer("scale", torch.ones(config.bars * config.z_bar))
+
+    def velocity(self, x: Tensor, time: Tensor) -> Tensor:
+        """x [B, z] on the way, time [B] in 0..1 (0 noise, 1 latent) -> dx/dtime [B, z]."""
+        config = self.config
+        frequencies = torch.exp(torch.arange(config.width // 2, device=x.device) * (-math.log(1e4) / (config.width // 2)))
+        angles = 1000 * time[:, None] * frequencies
+        clock = self.time(torch.cat([angles.sin(), angles.cos()], 1))
+        hidden = self.enter(x.view(-1, config.bars, config.z_bar)) + self.place
+        for block in self.blocks:
+            hidden = block(hidden, clock)
+        velocity: Tensor = self.leave(F.layer_norm(hidden, (config.width,))).flatten(1)
+        return velocity
+
+    def loss(self, z: Tensor) -> Tensor:
+        """Mean squared error of the velocity on straight lines from noise to the latents z [B, z]."""
+        latent = (z - self.mean) / self.scale
+        noise = torch.randn_like(latent)
+        time = torch.sigmoid(torch.randn(len(z), device=z.device))  # more often in the middle (Esser et al. 2024)
+        x = (1 - time)[:, None] * noise + time[:, None] * latent
+        return F.mse_loss(self.velocity(x, time).float(), latent - noise)
+
+    @torch.no_grad()
+    def sample(self, count: int, generator: torch.Generator | None = None, steps: int = 24) -> Tensor:
+        """Latents of `count` new melodies, [count, z], by `steps` steps of Euler's method."""
+        x = torch.randn(count, self.mean.numel(), generator=generator).to(self.mean.device)
+        times = torch.linspace(0, 1, steps + 1, device=x.device)
+        for begin, end in zip(times[:-1], times[1:], strict=True):
+            x = x + (end - begin) * self.velocity(x, begin.expand(count))
+        return x * self.scale + self.mean
