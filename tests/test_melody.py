@@ -23,51 +23,18 @@ from generator.melody import MelodyError, Tokens
 
 FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "musicvae" / "fixtures" / "data"
 recorded = pytest.mark.skipif(not FIXTURES.is_dir(), reason="Magenta's recorded numbers are not at ../shared")
+# fmt: off
 CASES = [
-    "plain16",
-    "plain18",
-    "long24",
-    "repeat",
-    "short8",
-    "offset_bars",
-    "pickup",
-    "gap_1bar",
-    "gap_under",
-    "poly",
-    "two_tracks",
-    "drums_mixed",
-    "out_of_range",
-    "zero_velocity",
-    "offgrid",
-    "half_steps",
-    "tiny_notes",
-    "overlap",
-    "same_pitch",
-    "tempo90",
-    "tempo_change",
-    "tempo_change_inside",
-    "three_four",
-    "sig_change",
-    "two_two",
-    "six_eight",
-    "no_sig_no_tempo",
-    "late_first_note_off",
-    "max_bars",
-    "empty",
-    "cut_total_time",
+    "plain16", "plain18", "long24", "repeat", "short8", "offset_bars", "pickup", "gap_1bar", "gap_under", "poly",
+    "two_tracks", "drums_mixed", "out_of_range", "zero_velocity", "offgrid", "half_steps", "tiny_notes",
+    "overlap", "same_pitch", "tempo90", "tempo_change", "tempo_change_inside", "three_four", "sig_change",
+    "two_two", "six_eight", "no_sig_no_tempo", "late_first_note_off", "max_bars", "empty", "cut_total_time",
 ]
 MIDI_CASES = [
-    "plain18",
-    "poly",
-    "two_tracks",
-    "drums_mixed",
-    "tempo90",
-    "tempo_change",
-    "three_four",
-    "offgrid",
-    "gap_1bar",
-    "sig_change",
+    "plain18", "poly", "two_tracks", "drums_mixed", "tempo90", "tempo_change", "three_four", "offgrid",
+    "gap_1bar", "sig_change",
 ]
+# fmt: on
 
 
 def load() -> dict[str, Any]:
