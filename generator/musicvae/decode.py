@@ -124,9 +124,9 @@ class FastCore:
         constant [N, 4H]; states (h, c) each [N, H]; before int64 [N], the token in front (`self.tokens` where there is
         none); noise [N, steps, tokens] -> tokens int64 [N, steps].
         """
-        hidden = torch.cat([h.to(self.dtype) for h, _ in states], 1)  # all layers' h, so that two are one product's input
+        hidden = torch.cat([h.to(self.dtype) for h, _ in states], 1)  # side by side: two are one product's input
         cells = [c.clone() for _, c in states]
-        h = hidden.split(self.sizes, 1)
+        h = torch.split(hidden, self.sizes, 1)
         ends = [sum(self.sizes[: k + 2]) for k in range(len(self.upper))]
         starts = [sum(self.sizes[:k]) for k in range(len(self.upper))]
         tokens = torch.empty(steps, len(before), dtype=torch.int64, device=before.device)
@@ -144,7 +144,7 @@ class FastCore:
             if noise is not None:
                 scores += noise[:, step]
             before = torch.argmax(scores, 1, out=tokens[step])
-        return tokens.T
+        return tokens.T.contiguous()
 
     @torch.no_grad()
     def decode(self, embeddings: Tensor, states: States, steps: int, noise: Tensor | None) -> tuple[Tensor, int]:
@@ -156,14 +156,15 @@ class FastCore:
         noise = None if noise is None else noise.reshape(count, steps, -1)
         before = torch.full((batch, bars), HOLD, dtype=torch.int64, device=device)
         before[:, 0] = self.tokens
-        tokens = self.bars(constant, flat, before.flatten(), steps, noise).clone()
-        for rounds in range(1, bars + 1):
+        tokens = self.bars(constant, flat, before.flatten(), steps, noise)
+        rounds = 1
+        while True:
             actual = before.clone()
             actual[:, 1:] = tokens.view(batch, bars, steps)[:, :-1, -1]
             wrong = (actual != before).flatten().nonzero()[:, 0]
             if not len(wrong):
                 break
-            before = actual
+            before, rounds = actual, rounds + 1
             tokens[wrong] = self.bars(
                 constant[wrong],
                 [(h[wrong], c[wrong]) for h, c in flat],

@@ -60,7 +60,9 @@ class LstmConfig:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> LstmConfig:
         """The reverse of `as_dict`. Raises ValueError for unknown fields and values out of range."""
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
         unknown = set(known) - set(cls.__dataclass_fields__)
         if unknown:
             raise ValueError(f"model config: unknown fields {', '.join(sorted(unknown))}")
@@ -151,7 +153,7 @@ def _width(shapes: Mapping[str, Shape], name: str, file: str) -> int:
 
 def _layers(shapes: Mapping[str, Shape], pattern: str, file: str) -> tuple[int, ...]:
     """LSTM sizes from the lengths of their biases, which hold four gates."""
-    sizes = []
+    sizes: list[int] = []
     while not sizes or pattern.format(len(sizes)) in shapes:
         name = pattern.format(len(sizes))
         length = _width(shapes, name, file)

@@ -78,7 +78,7 @@ class Writer(nn.Module):
 
     def initial_states(self, start: Tensor) -> States:
         """[..., n_start] -> (h, c) of each layer, each [..., size]. Magenta keeps c before h."""
-        parts = torch.tanh(self.start(start)).split([size for size in self.sizes for _ in range(2)], dim=-1)
+        parts = torch.split(torch.tanh(self.start(start)), [size for size in self.sizes for _ in range(2)], dim=-1)
         return list(zip(parts[1::2], parts[0::2], strict=True))
 
     def forward(self, x: Tensor, start: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Slot:
     gates: bool
 
     def set(self, values: Tensor) -> None:
-        """Copy a tensor in TensorFlow's layout into the parameters, block by block: nothing of its size is allocated."""
+        """Copy a tensor in TensorFlow's layout into the parameters, block by block, so without a second copy."""
         row = 0
         with torch.no_grad():
             for parameter in self.parameters:
@@ -86,8 +86,8 @@ def _writer(table: dict[str, Slot], cells: str, start: str, writer: Writer) -> N
 
 
 def _linear(table: dict[str, Slot], name: str, linear: nn.Linear) -> None:
-    table[f"{name}/kernel"] = Slot((linear.weight,), gates=False)
-    table[f"{name}/bias"] = Slot((linear.bias,), gates=False)
+    for kind, parameter in (("kernel", "weight"), ("bias", "bias")):
+        table[f"{name}/{kind}"] = Slot((linear.get_parameter(parameter),), gates=False)
 
 
 def _lstm(table: dict[str, Slot], name: str, lstm: nn.Module, suffix: str) -> None:
