@@ -1,0 +1,409 @@
+"""The page: a mood or a face in, sixteen bars of music out, in Korean and in English.
+
+Three steps from top to bottom: the mood, composing, the music. All that a visitor made lives in their session's state,
+so that no click on anything loses it. The page only shows and asks: what a face or a melody means is worked out in
+`emotion` and `generator`, and a piece is composed by a worker beside the page (`generator.jobs`).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+import emotion
+from generator import plots
+from generator.jobs import BusyError, Composer, Job
+
+if TYPE_CHECKING:
+    from generator.compose import Piece
+
+LANGUAGES = ("ko", "en")
+TEXTS: dict[str, dict[str, str]] = tomllib.loads(
+    (Path(__file__).parent / "assets" / "texts.toml").read_text(encoding="utf-8")
+)
+PHOTO_TYPES = ["jpg", "jpeg", "png", "webp", "heic", "heif", "avif", "gif", "bmp"]
+SEED_LIMIT = 1_000_000
+TAKES_KEPT = 20  # Of some 6 MB of sound each.
+
+log = logging.getLogger(__name__)
+
+
+# --- Words -----------------------------------------------------------------------------------------------------------
+
+
+def say(key: str, **values: object) -> str:
+    """The text of that key in the visitor's language, with its {names} filled in."""
+    return TEXTS[key][st.session_state.language].format(**values)
+
+
+def mood_name(name: str) -> str:
+    """A category's name in the visitor's language."""
+    return emotion.category(name).korean if st.session_state.language == "ko" else name.capitalize()
+
+
+def mood_mix(weights: Mapping[str, float]) -> str:
+    """The moods of a mix, the strongest first: 'Peaceful', or 'Peaceful 70 % · Clear 30 %'."""
+    ranked = sorted(weights.items(), key=lambda item: -item[1])
+    if len(ranked) == 1:
+        return mood_name(ranked[0][0])
+    return " · ".join(f"{mood_name(name)} {weight:.0%}" for name, weight in ranked[:3])
+
+
+# --- What a session keeps --------------------------------------------------------------------------------------------
+
+
+def first_language() -> str:
+    """Korean for a browser that asks for Korean, English for every other."""
+    return "ko" if (st.context.locale or "").lower().startswith("ko") else "en"
+
+
+def begin_session() -> None:
+    """Fill in what a new visitor's session keeps. The link's mood and number are taken over once, here."""
+    state = st.session_state
+    if "takes" in state:
+        return
+    state.language = st.query_params.get("lang", "")
+    if state.language not in LANGUAGES:
+        state.language = first_language()
+    state.seed = secrets.randbelow(SEED_LIMIT)
+    state.source = "pick"
+    state.picked = "peaceful"
+    state.takes = []
+    state.shown = 0
+    state.job = None
+    state.problem = None
+    state.reading = None
+    state.pictures = 0
+    state.weights = {}
+    if "mood" in st.query_params:
+        open_link(st.query_params["mood"], st.query_params.get("seed", ""))
+
+
+def open_link(mood: str, seed: str) -> None:
+    """Take moods and tune number from the page's address and start on that piece, or say that they make no sense."""
+    try:
+        weights, number = read_mix(mood), int(seed)
+        if not 0 <= number < SEED_LIMIT:
+            raise ValueError(f"tune number 0 to {SEED_LIMIT - 1} expected, got {number}")
+    except ValueError as error:
+        log.info("link refused: %s", error)
+        st.session_state.problem = "error_link"
+        return
+    st.session_state.seed = number
+    if len(weights) == 1:
+        st.session_state.picked = next(iter(weights))
+    start(weights)
+
+
+def write_mix(weights: Mapping[str, float]) -> str:
+    """A mix of moods as it stands in a link, in whole per cent: 'peaceful:70,clear:30'."""
+    return ",".join(f"{name}:{weight:.0%}".rstrip("%") for name, weight in weights.items() if round(weight, 2) > 0)
+
+
+def read_mix(text: str) -> dict[str, float]:
+    """The mix of moods in a link; a name alone stands for itself. Raises ValueError where it is none."""
+    weights: dict[str, float] = {}
+    for part in text[:300].split(","):
+        name, _, share = part.partition(":")
+        weights[emotion.category(name).name] = min(max(int(share or 100), 0), 100) / 100
+    if not sum(weights.values()):
+        raise ValueError(f"a mix of moods expected, got {text[:300]!r}")
+    return weights
+
+
+# --- 1. The mood -----------------------------------------------------------------------------------------------------
+
+
+def choose_mood() -> dict[str, float] | None:
+    """Step 1. Returns the moods and their weights, or None while nothing is chosen or read."""
+    st.header(say("step_mood"))
+    icons = {"pick": ":material/mood:", "camera": ":material/photo_camera:", "photo": ":material/image:"}
+    source = st.segmented_control(
+        say("source_label"),
+        list(icons),
+        format_func=lambda name: f"{icons[name]} {say('source_' + name)}",
+        key="source",
+        required=True,
+        label_visibility="collapsed",
+    )
+    if source == "pick":
+        picked = pick("picked", say("pick_label"))
+        return {picked: 1.0} if picked else None
+    st.info(say("privacy"), icon=":material/lock:")
+    picture = take_picture() if source == "camera" else upload_picture()
+    return read_face(picture) if picture is not None else None
+
+
+def pick(key: str, label: str) -> str | None:
+    """The nine moods as buttons. Returns the chosen one's name."""
+    return st.pills(label, list(emotion.categories()), format_func=mood_name, key=key, persist_state="page")
+
+
+def take_picture() -> bytes | None:
+    """The camera, off until the visitor turns it on."""
+    if not st.toggle(say("camera_toggle"), key="camera_on"):
+        return None
+    shot = st.camera_input(say("camera_label"), key=f"camera_{st.session_state.pictures}")
+    if shot is None:
+        st.caption(say("camera_denied"))
+    return shot.getvalue() if shot is not None else None
+
+
+def upload_picture() -> bytes | None:
+    """A photo from the visitor's device."""
+    file = st.file_uploader(say("photo_label"), type=PHOTO_TYPES, key=f"photo_{st.session_state.pictures}")
+    return file.getvalue() if file is not None else None
+
+
+def read_face(picture: bytes) -> dict[str, float] | None:
+    """Read a picture once, show what was read, and let the visitor correct it. Returns the moods, or None."""
+    state = st.session_state
+    digest = hash(picture)
+    if state.reading is None or state.reading[0] != digest:
+        state.reading = (digest, *try_to_read(picture))
+        state.corrected = None
+    _, reading, shown, problem = state.reading
+    if problem:
+        st.warning(say(problem), icon=":material/warning:")
+        return None
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        st.image(shown, caption=say("reading_caption"))
+        st.button(say("forget"), on_click=forget_picture, icon=":material/delete:", type="tertiary")
+    with right:
+        st.markdown(f"**{say('expressions_heading')}**")
+        expressions = {say(f"expression_{name}"): share for name, share in reading.expressions.items()}
+        st.altair_chart(plots.shares(expressions))
+        st.markdown(f"**{say('moods_heading')}:** {mood_mix(emotion.strongest(reading.moods))}")
+        st.caption(say("recogniser", name=reading.recogniser))
+    corrected = pick("corrected", say("correct_label"))
+    return {corrected: 1.0} if corrected else emotion.strongest(reading.moods)
+
+
+def try_to_read(picture: bytes) -> tuple[emotion.Reading | None, bytes | None, str | None]:
+    """The reading and the picture with its face marked, or the key of the text that says what is wrong."""
+    try:
+        with st.spinner(say("reading_face")):
+            reading = emotion.read(picture)
+            return reading, emotion.outline(picture, reading), None
+    except emotion.NoFaceError:
+        return None, None, "error_no_face"
+    except emotion.PictureError:
+        return None, None, "error_picture"
+    except emotion.EmotionError:
+        log.exception("reading failed")
+        return None, None, "error_reading"
+
+
+def forget_picture() -> None:
+    """Drop the picture and everything read from it: a new key makes Streamlit drop the widget's file as well."""
+    st.session_state.pictures += 1
+    st.session_state.reading = None
+
+
+# --- 2. Composing ----------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def composer() -> Composer:
+    """The server's one worker, which loads the model while the first visitor reads."""
+    worker = Composer()
+    worker.warm_up()
+    return worker
+
+
+def start(weights: Mapping[str, float]) -> None:
+    """Put a piece for these moods and the chosen number in the line. Whatever waits there for this visitor goes on."""
+    from generator.compose import Request
+
+    state = st.session_state
+    if state.job is not None:
+        return
+    # As in the link, in whole per cent, so that the link gives the very same piece.
+    state.weights = read_mix(write_mix(weights))
+    try:
+        state.job = composer().submit(Request.for_moods(state.weights, state.seed))
+    except BusyError:
+        state.problem = "error_busy"
+
+
+def start_next(weights: Mapping[str, float]) -> None:
+    """The same moods with the next tune number."""
+    st.session_state.seed = (st.session_state.seed + 1) % SEED_LIMIT
+    start(weights)
+
+
+def ask_to_compose(weights: dict[str, float] | None) -> None:
+    """Step 2: what will be composed, its number, and the button."""
+    st.header(say("step_compose"))
+    if weights is None:
+        st.write(say("mood_missing"))
+    else:
+        st.markdown(say("composing_for", mood=f"**{mood_mix(weights)}**"))
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    left.number_input(
+        say("seed_label"), min_value=0, max_value=SEED_LIMIT - 1, step=1, key="seed", help=say("seed_help")
+    )
+    right.button(
+        say("compose"),
+        type="primary",
+        icon=":material/music_note:",
+        width="stretch",
+        disabled=weights is None or st.session_state.job is not None,
+        on_click=start,
+        args=(weights or {},),
+    )
+    if st.session_state.problem:
+        st.error(say(st.session_state.problem), icon=":material/error:")
+        st.session_state.problem = None
+
+
+def watch(job: Job, place: Any) -> None:
+    """Show a job's rounds as they come, then take its piece over. A rerun in between just looks at it again."""
+    line, roll, lines = place.empty(), place.empty(), place.empty()
+    shown = -1
+    while not job.done.wait(0.2):
+        ahead = composer().ahead(job)
+        if ahead or not job.rounds:
+            line.progress(0.0, say("waiting", ahead=ahead) if ahead else say("preparing"))
+        elif len(job.rounds) != shown:
+            shown = len(job.rounds)
+            latest = job.rounds[-1]
+            line.progress(min(shown / job.request.rounds, 1.0), say("round", number=latest.number))
+            roll.altair_chart(draw_roll(latest.tokens), alt=say("roll_alt"))
+            lines.altair_chart(draw_curves(job.rounds), alt=say("curves_alt"))
+    state = st.session_state
+    state.job = None
+    if job.piece is None:
+        state.problem = "error_compose"
+    else:
+        state.takes = [*state.takes, (job.piece, state.weights, job.request.seed)][-TAKES_KEPT:]
+        state.shown = len(state.takes) - 1
+        st.query_params.from_dict({"mood": write_mix(state.weights), "seed": str(job.request.seed)})
+    st.rerun()
+
+
+def draw_roll(tokens: Any, chords: list[str] | None = None) -> Any:
+    return plots.piano_roll(tokens, chords or (), bar_label=say("roll_bar"), pitch_label=say("roll_pitch"))
+
+
+def draw_curves(trace: list[Any]) -> Any:
+    series = ("pitch_loss", "density_loss", "realism")
+    return plots.curves(
+        {say(f"curve_{name}"): [getattr(step, name) for step in trace] for name in series},
+        round_label=say("curve_round"),
+    )
+
+
+# --- 3. The music ----------------------------------------------------------------------------------------------------
+
+
+def show_music() -> None:
+    """Step 3: the take on show, with its player, its notes, how near it came, downloads, and what to do next."""
+    state = st.session_state
+    if not state.takes:
+        return
+    st.header(say("step_music"))
+    piece, weights, seed = state.takes[min(state.shown, len(state.takes) - 1)]
+    st.subheader(take_title(weights, seed))
+    st.audio(piece.wav, format="audio/wav", autoplay=True)
+    st.altair_chart(draw_roll(piece.tokens, piece.chords), alt=say("roll_alt"))
+    midi, wav, again = st.columns(3)
+    for place, kind, data, mime in (
+        (midi, "midi", piece.midi, "audio/midi"),
+        (wav, "wav", piece.wav, "audio/wav"),
+    ):
+        place.download_button(
+            say(f"download_{kind}"),
+            data,
+            file_name=f"{piece.name}.{'mid' if kind == 'midi' else 'wav'}",
+            mime=mime,
+            on_click="ignore",
+            icon=":material/download:",
+            width="stretch",
+        )
+    again.button(
+        say("again"),
+        on_click=start_next,
+        args=(weights,),
+        disabled=state.job is not None,
+        icon=":material/refresh:",
+        width="stretch",
+    )
+    st.markdown(f"**{say('measure_heading')}**")
+    st.markdown(measures(piece))
+    with st.expander(say("details")):
+        st.write(say("details_text", rounds=len(piece.trace)))
+        st.altair_chart(draw_curves(piece.trace), alt=say("curves_alt"))
+    st.caption(say("link"))
+    st.code(link(weights, seed), language=None, wrap_lines=True)
+    if len(state.takes) > 1:
+        st.selectbox(
+            say("history"),
+            range(len(state.takes)),
+            format_func=lambda index: take_title(*state.takes[index][1:]),
+            key="shown",
+        )
+
+
+def take_title(weights: Mapping[str, float], seed: int) -> str:
+    """What a take is called: its moods and its number."""
+    return say("take_title", mood=mood_mix(weights), seed=seed)
+
+
+def measures(piece: Piece) -> str:
+    """A table, in Markdown, of what was wanted and what was reached."""
+    wanted, reached = piece.targets, piece.reached
+    rows = [
+        ("density", f"{wanted.density:.1f}", f"{reached.density:.1f}"),
+        ("pitch", f"{wanted.pitch:.0f}", f"{reached.pitch:.0f}"),
+        ("major", f"{wanted.major:.0%}", f"{reached.major:.0%}"),
+        ("tempo", f"{wanted.tempo:.0f}", f"{piece.tempo:.0f}"),
+        ("chord_tones", "", f"{reached.chord_tones:.0%}"),
+    ]
+    head = f"| {say('measure_name')} | {say('measure_wanted')} | {say('measure_reached')} |\n|---|---:|---:|\n"
+    return head + "".join(f"| {say('measure_' + name)} | {want} | {got} |\n" for name, want, got in rows)
+
+
+def link(weights: Mapping[str, float], seed: int) -> str:
+    """The address that gives this very piece."""
+    return f"{(st.context.url or '').split('?')[0]}?mood={write_mix(weights)}&seed={seed}"
+
+
+# --- The page --------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    st.set_page_config(page_title="Maeum 마음", page_icon=":material/music_note:", layout="centered")
+    begin_session()
+    composer()
+    title, language = st.columns([3, 2], vertical_alignment="center")
+    with language:
+        st.segmented_control(
+            say("language_label"),
+            LANGUAGES,
+            format_func=lambda code: TEXTS["language_name"][code],
+            key="language",
+            required=True,
+            label_visibility="collapsed",
+        )
+    title.title("Maeum 마음", anchor=False)
+    st.markdown(say("tagline"))
+    weights = choose_mood()
+    ask_to_compose(weights)
+    progress = st.container()
+    show_music()
+    with st.expander(say("about")):
+        st.markdown(say("about_text"))
+    if st.session_state.job is not None:
+        watch(st.session_state.job, progress)
+
+
+if __name__ == "__main__":
+    main()
