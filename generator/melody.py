@@ -150,7 +150,7 @@ def _read(path: Path) -> bytes:
 
 def _parse(data: bytes) -> pretty_midi.PrettyMIDI:
     """The MIDI file, within all limits."""
-    import mido  # type: ignore[import-untyped]
+    import mido
     import pretty_midi
 
     if len(data) > MAX_BYTES:

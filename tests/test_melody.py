@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import mido  # type: ignore[import-untyped]
+import mido
 import numpy as np
 import pretty_midi
 import pytest

@@ -1,0 +1,167 @@
+"""Notes to sound: a MIDI file in, a mastered stereo WAV out.
+
+midirenderer (rustysynth, from pip) with the General MIDI soundfont that pretty_midi's package carries is always there.
+FluidSynth with a better soundfont is used instead where Debian's `fluidsynth` and `fluid-soundfont-gm` are installed.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from generator import mastering
+
+Samples = npt.NDArray[np.float32]
+
+SAMPLE_RATE = 48_000  # Hz
+TAIL = 4.0  # seconds rendered after the last event, for release and reverb; what stays silent is cut off again
+SILENCE = 1e-3  # of the peak, -60 dB: the tail is cut where it falls below
+FADE = 0.003, 0.05  # seconds of fade in and out, against clicks
+MAX_BYTES = 1_000_000
+MAX_SECONDS = 600.0
+FLUID_SOUNDFONTS = (Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"), Path("/usr/share/soundfonts/FluidR3_GM.sf2"))
+
+
+class AudioError(ValueError):
+    """Sound that cannot be made; the message says what was expected, what came and what to do."""
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """What turns notes into sound: `program` is "midirenderer" or "fluidsynth"; `soundfont` a .sf2 file."""
+
+    program: str
+    soundfont: Path
+
+    def __str__(self) -> str:
+        return f"{self.program} with {self.soundfont.name}"
+
+
+def package_renderer() -> Renderer:
+    """midirenderer with TimGM6mb.sf2, read where pretty_midi installed it; AudioError if it is not there."""
+    package = find_spec("pretty_midi")
+    folder = Path(package.origin).parent if package and package.origin else Path()
+    soundfont = folder / "TimGM6mb.sf2"
+    if not soundfont.is_file():
+        raise AudioError(f"expected pretty_midi's soundfont at {soundfont}; reinstall pretty_midi by pip")
+    return Renderer("midirenderer", soundfont)
+
+
+def best_renderer() -> Renderer:
+    """FluidSynth where its program and FluidR3_GM.sf2 are both installed, else midirenderer."""
+    if shutil.which("fluidsynth"):
+        for soundfont in FLUID_SOUNDFONTS:
+            if soundfont.is_file():
+                return Renderer("fluidsynth", soundfont)
+    return package_renderer()
+
+
+def render(midi: bytes, renderer: Renderer | None = None, tags: Mapping[str, str] | None = None) -> bytes:
+    """The sound of a MIDI file as a WAV file: 16 bit, stereo, 48 kHz, -16 LUFS, true peak at most -1 dBTP.
+
+    The WAV begins when the MIDI begins and ends when the reverb has faded. `renderer`: default `best_renderer()`.
+    `tags`: text for the WAV's header, among title, artist, comment, software and date. AudioError if the MIDI file or
+    the soundfont is unusable, or if nothing sounds.
+    """
+    return encode_wav(mastering.master(performance(midi, renderer), SAMPLE_RATE), tags)
+
+
+def performance(midi: bytes, renderer: Renderer | None = None) -> Samples:
+    """The rendered sound before mastering, float32 [n, 2] at 48 kHz, tail kept, faded at both ends."""
+    renderer = renderer or best_renderer()
+    longer = _with_tail(midi)
+    samples = _midirenderer(longer, renderer) if renderer.program == "midirenderer" else _fluidsynth(longer, renderer)
+    level = mastering.envelope(samples)
+    loud = np.flatnonzero(level > max(level.max(initial=0.0) * SILENCE, 0.0))
+    if not len(loud):
+        raise AudioError("expected a MIDI file with notes that sound, but rendering it gave silence; check its notes")
+    fade_in, fade_out = (int(seconds * SAMPLE_RATE) for seconds in FADE)
+    samples = samples[: loud[-1] + fade_out].copy()
+    fade_out = min(fade_out, len(samples))
+    samples[:fade_in] *= np.linspace(0, 1, fade_in, dtype=np.float32)[: len(samples), None]
+    samples[-fade_out:] *= np.linspace(1, 0, fade_out, dtype=np.float32)[:, None]
+    return samples
+
+
+def encode_wav(samples: Samples, tags: Mapping[str, str] | None = None) -> bytes:
+    """A 16-bit WAV file of float samples [n, 2] in -1..1, with `tags` in its header."""
+    import soundfile
+
+    out = io.BytesIO()
+    with soundfile.SoundFile(out, "w", SAMPLE_RATE, samples.shape[1], "PCM_16", format="WAV") as file:
+        for name, text in (tags or {}).items():
+            setattr(file, name, text)
+        file.write(samples)
+    return out.getvalue()
+
+
+def _with_tail(midi: bytes) -> bytes:
+    """The same MIDI file, ending `TAIL` seconds later, so that the renderer goes on."""
+    import mido
+
+    if len(midi) > MAX_BYTES:
+        raise AudioError(f"a MIDI file may have {MAX_BYTES:,} bytes, this one has {len(midi):,}; render a shorter one")
+    try:
+        file = mido.MidiFile(file=io.BytesIO(midi))
+        seconds, tempo = 0.0, mido.bpm2tempo(120)
+        for message in file:
+            seconds += message.time
+            tempo = message.tempo if message.type == "set_tempo" else tempo
+    except Exception as error:  # mido raises a dozen kinds on broken files
+        raise AudioError(f"expected a MIDI file, got something unreadable ({error!r}); export it again") from error
+    if seconds > MAX_SECONDS:
+        raise AudioError(
+            f"a piece may last {MAX_SECONDS:g} seconds, this one lasts {seconds:.0f}; render a shorter one"
+        )
+    last = max((sum(message.time for message in track) for track in file.tracks), default=0)
+    tail = int(mido.second2tick(TAIL, file.ticks_per_beat, tempo))
+    file.tracks.append(mido.MidiTrack([mido.MetaMessage("end_of_track", time=last + tail)]))
+    out = io.BytesIO()
+    file.save(file=out)
+    return out.getvalue()
+
+
+@lru_cache(maxsize=2)
+def _soundfont(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _midirenderer(midi: bytes, renderer: Renderer) -> Samples:
+    import midirenderer
+
+    try:
+        wav = midirenderer.render_wave_from(_soundfont(renderer.soundfont), midi)
+    except (OSError, RuntimeError) as error:
+        raise AudioError(f"{renderer} could not render: {error}; check the soundfont and the MIDI file") from error
+    return _decode_wav(wav, renderer)
+
+
+def _fluidsynth(midi: bytes, renderer: Renderer) -> Samples:
+    from midi2audio import FluidSynth
+
+    with tempfile.TemporaryDirectory(prefix="maeum-") as folder:
+        score, sound = Path(folder, "piece.mid"), Path(folder, "piece.wav")
+        score.write_bytes(midi)
+        FluidSynth(str(renderer.soundfont), SAMPLE_RATE).midi_to_audio(str(score), str(sound))
+        # midi2audio ignores fluidsynth's exit code: what counts is the file.
+        if not sound.is_file():
+            raise AudioError(f"{renderer} wrote no sound; check with: fluidsynth {renderer.soundfont} FILE.mid")
+        return _decode_wav(sound.read_bytes(), renderer)
+
+
+def _decode_wav(wav: bytes, renderer: Renderer) -> Samples:
+    import soundfile
+
+    samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32", always_2d=True)
+    if rate != SAMPLE_RATE or samples.shape[1] != 2:
+        raise AudioError(f"{renderer} gave {samples.shape[1]} channels at {rate} Hz, not 2 at {SAMPLE_RATE}; update it")
+    return np.asarray(samples, np.float32)
