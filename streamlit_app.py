@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,18 @@ import streamlit as st
 import emotion
 from generator import plots
 from generator.jobs import BusyError, Composer, Job
+from generator.key import PITCH_NAMES
+from generator.melody import STEPS_PER_QUARTER, Tokens, notes
 
 if TYPE_CHECKING:
     from generator.compose import Piece
 
 LANGUAGES = ("ko", "en")
-TEXTS: dict[str, dict[str, str]] = tomllib.loads(
-    (Path(__file__).parent / "assets" / "texts.toml").read_text(encoding="utf-8")
-)
+ASSETS = Path(__file__).parent / "assets"
+TEXTS: dict[str, dict[str, str]] = tomllib.loads((ASSETS / "texts.toml").read_text(encoding="utf-8"))
+ROLL_HTML = '<svg role="img"></svg>'
+ROLL_CSS, ROLL_JS = ((ASSETS / f"roll.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+PLAYER = "player"  # The key of the block with the player, and so a part of its CSS class.
 PHOTO_TYPES = ["jpg", "jpeg", "png", "webp", "heic", "heif", "avif", "gif", "bmp"]
 SEED_LIMIT = 1_000_000
 TAKES_KEPT = 20  # Of some 6 MB of sound each.
@@ -122,7 +126,7 @@ def read_mix(text: str) -> dict[str, float]:
 
 def choose_mood() -> dict[str, float] | None:
     """Step 1. Returns the moods and their weights, or None while nothing is chosen or read."""
-    st.header(say("step_mood"))
+    st.header(say("step_mood"), anchor=False)
     icons = {"pick": ":material/mood:", "camera": ":material/photo_camera:", "photo": ":material/image:"}
     source = st.segmented_control(
         say("source_label"),
@@ -241,7 +245,7 @@ def start_next(weights: Mapping[str, float]) -> None:
 
 def ask_to_compose(weights: dict[str, float] | None) -> None:
     """Step 2: what will be composed, its number, and the button."""
-    st.header(say("step_compose"))
+    st.header(say("step_compose"), anchor=False)
     if weights is None:
         st.write(say("mood_missing"))
     else:
@@ -264,33 +268,51 @@ def ask_to_compose(weights: dict[str, float] | None) -> None:
         st.session_state.problem = None
 
 
-def watch(job: Job, place: Any) -> None:
-    """Show a job's rounds as they come, then take its piece over. A rerun in between just looks at it again."""
-    line, roll, lines = place.empty(), place.empty(), place.empty()
-    shown = -1
-    while not job.done.wait(0.2):
+@st.fragment(run_every=0.3)
+def watch() -> None:
+    """Show the job's rounds as they come, without running the rest of the page again; then take the piece over."""
+    job: Job | None = st.session_state.job
+    if job is None:
+        return
+    if job.done.is_set():
+        take_over(job)
+        st.rerun()
+    rounds = list(job.rounds)
+    if not rounds:
         ahead = composer().ahead(job)
-        if ahead or not job.rounds:
-            line.progress(0.0, say("waiting", ahead=ahead) if ahead else say("preparing"))
-        elif len(job.rounds) != shown:
-            shown = len(job.rounds)
-            latest = job.rounds[-1]
-            line.progress(min(shown / job.request.rounds, 1.0), say("round", number=latest.number))
-            roll.altair_chart(draw_roll(latest.tokens), alt=say("roll_alt"))
-            lines.altair_chart(draw_curves(job.rounds), alt=say("curves_alt"))
+        st.progress(0.0, say("waiting", ahead=ahead) if ahead else say("preparing"))
+        return
+    st.progress(min(len(rounds) / job.request.rounds, 1.0), say("round", number=rounds[-1].number))
+    draw_roll("roll_now", rounds[-1].tokens)
+    st.altair_chart(draw_curves(rounds), alt=say("curves_alt"))
+
+
+def take_over(job: Job) -> None:
+    """Put a finished job's piece among the session's takes, or say that there is none."""
     state = st.session_state
     state.job = None
     if job.piece is None:
         state.problem = "error_compose"
-    else:
-        state.takes = [*state.takes, (job.piece, state.weights, job.request.seed)][-TAKES_KEPT:]
-        state.shown = len(state.takes) - 1
-        st.query_params.from_dict({"mood": write_mix(state.weights), "seed": str(job.request.seed)})
-    st.rerun()
+        return
+    state.takes = [*state.takes, (job.piece, state.weights, job.request.seed)][-TAKES_KEPT:]
+    state.shown = len(state.takes) - 1
+    st.query_params.from_dict({"mood": write_mix(state.weights), "seed": str(job.request.seed)})
 
 
-def draw_roll(tokens: Any, chords: list[str] | None = None) -> Any:
-    return plots.piano_roll(tokens, chords or (), bar_label=say("roll_bar"), pitch_label=say("roll_pitch"))
+def draw_roll(key: str, tokens: Tokens, chords: Sequence[str] = (), tempo: float | None = None) -> None:
+    """A melody's piano roll; with a tempo, a line on it follows the player in the block of that name."""
+    # Our one component: nothing of Streamlit's draws a line over notes in time with its player.
+    roll = st.components.v2.component("maeum_roll", html=ROLL_HTML, css=ROLL_CSS, js=ROLL_JS)
+    roll(
+        key=key,
+        data={
+            "notes": notes(tokens).tolist(),
+            "chords": list(chords),
+            "seconds": 60 / tempo / STEPS_PER_QUARTER if tempo else 0,
+            "label": say("roll_alt"),
+            "player": f".st-key-{PLAYER}",
+        },
+    )
 
 
 def draw_curves(trace: list[Any]) -> Any:
@@ -309,11 +331,12 @@ def show_music() -> None:
     state = st.session_state
     if not state.takes:
         return
-    st.header(say("step_music"))
+    st.header(say("step_music"), anchor=False)
     piece, weights, seed = state.takes[min(state.shown, len(state.takes) - 1)]
-    st.subheader(take_title(weights, seed))
-    st.audio(piece.wav, format="audio/wav", autoplay=True)
-    st.altair_chart(draw_roll(piece.tokens, piece.chords), alt=say("roll_alt"))
+    st.subheader(take_title(weights, seed), anchor=False)
+    with st.container(key=PLAYER):
+        st.audio(piece.wav, format="audio/wav", autoplay=True)
+    draw_roll("roll", piece.tokens, piece.chords, piece.tempo)
     midi, wav, again = st.columns(3)
     for place, kind, data, mime in (
         (midi, "midi", piece.midi, "audio/midi"),
@@ -362,13 +385,19 @@ def measures(piece: Piece) -> str:
     wanted, reached = piece.targets, piece.reached
     rows = [
         ("density", f"{wanted.density:.1f}", f"{reached.density:.1f}"),
-        ("pitch", f"{wanted.pitch:.0f}", f"{reached.pitch:.0f}"),
+        ("pitch", pitch_name(wanted.pitch), pitch_name(reached.pitch)),
         ("major", f"{wanted.major:.0%}", f"{reached.major:.0%}"),
         ("tempo", f"{wanted.tempo:.0f}", f"{piece.tempo:.0f}"),
         ("chord_tones", "", f"{reached.chord_tones:.0%}"),
     ]
     head = f"| {say('measure_name')} | {say('measure_wanted')} | {say('measure_reached')} |\n|---|---:|---:|\n"
     return head + "".join(f"| {say('measure_' + name)} | {want} | {got} |\n" for name, want, got in rows)
+
+
+def pitch_name(pitch: float) -> str:
+    """The note nearest to a MIDI pitch, as musicians write it: 60 is C4."""
+    octave, tone = divmod(round(pitch), 12)
+    return f"{PITCH_NAMES[tone]}{octave - 1}"
 
 
 def link(weights: Mapping[str, float], seed: int) -> str:
@@ -383,8 +412,8 @@ def main() -> None:
     st.set_page_config(page_title="Maeum 마음", page_icon=":material/music_note:", layout="centered")
     begin_session()
     composer()
-    title, language = st.columns([3, 2], vertical_alignment="center")
-    with language:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.title("Maeum 마음", anchor=False, width="content")
         st.segmented_control(
             say("language_label"),
             LANGUAGES,
@@ -393,16 +422,14 @@ def main() -> None:
             required=True,
             label_visibility="collapsed",
         )
-    title.title("Maeum 마음", anchor=False)
     st.markdown(say("tagline"))
     weights = choose_mood()
     ask_to_compose(weights)
-    progress = st.container()
+    if st.session_state.job is not None:
+        watch()
     show_music()
     with st.expander(say("about")):
         st.markdown(say("about_text"))
-    if st.session_state.job is not None:
-        watch(st.session_state.job, progress)
 
 
 if __name__ == "__main__":

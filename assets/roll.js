@@ -1,0 +1,84 @@
+// The piano roll of the page: notes over 16 bars, chords above, and a line that follows the player beside it.
+//
+// Streamlit's own player plays the sound; nothing of Streamlit draws a line over notes in time with it, hence this.
+// data: notes [[pitch, first step, step after the last], ...] in sixteenths; chords, one a bar; seconds: of one step,
+// or 0 where nothing plays; label: what a screen reader says; player: CSS selector of the block with the player.
+const STEPS = 256, BAR = 16, TOP = 44, BOTTOM = 22, HIGHEST_ROW = 9, HEIGHT = 236;
+const SVG = "http://www.w3.org/2000/svg";
+
+function add(parent, name, attributes, text) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== undefined) element.textContent = text;
+  parent.appendChild(element);
+  return element;
+}
+
+const across = (step) => `${(100 * step) / STEPS}%`;
+
+function draw(svg, data) {
+  const pitches = data.notes.map((note) => note[0]);
+  const low = pitches.length ? Math.min(...pitches) - 1 : 60;
+  const high = pitches.length ? Math.max(...pitches) + 1 : 72;
+  const row = Math.min(HIGHEST_ROW, (HEIGHT - TOP - BOTTOM) / (high - low + 1));
+  const floor = HEIGHT - BOTTOM;
+  const y = (pitch) => floor - (pitch - low + 1) * row;
+  for (let pitch = low; pitch <= high; pitch++) {
+    if (pitch % 12 !== 0) continue;
+    add(svg, "line", { class: "octave", x1: 0, x2: "100%", y1: y(pitch) + row / 2, y2: y(pitch) + row / 2 });
+    add(svg, "text", { class: "small", x: 2, y: y(pitch) + row / 2 - 3 }, `C${pitch / 12 - 1}`);
+  }
+  for (let bar = 0; bar <= 16; bar++) {
+    const phrase = bar % 4 === 0;
+    add(svg, "line", { class: phrase ? "bar phrase" : "bar", x1: across(bar * BAR), x2: across(bar * BAR), y1: TOP - 4, y2: floor });
+    if (phrase && bar < 16) add(svg, "text", { class: "small", x: across(bar * BAR + 1), y: HEIGHT - 6 }, bar + 1);
+  }
+  let named = 0;
+  data.chords.forEach((chord, bar) => {
+    // A chord that goes on is not named again, and neighbours take turns in two rows: long names would touch.
+    if (bar && chord === data.chords[bar - 1]) return;
+    add(svg, "text", { class: "chord", x: across(bar * BAR + 1), y: named % 2 ? 32 : 15 }, chord);
+    named++;
+  });
+  return data.notes.map(([pitch, start, end]) => {
+    const note = add(svg, "rect", {
+      class: "note", x: across(start), y: y(pitch), width: across(Math.max(end - start - 0.3, 0.7)), height: Math.max(row - 1, 3), rx: 2,
+    });
+    return { note, start, end };
+  });
+}
+
+export default function ({ data, parentElement }) {
+  const svg = parentElement.querySelector("svg");
+  svg.replaceChildren();
+  svg.setAttribute("aria-label", data.label);
+  const notes = draw(svg, data);
+  if (!data.seconds) return;
+
+  const line = add(svg, "line", { class: "now", x1: 0, x2: 0, y1: TOP - 4, y2: HEIGHT - BOTTOM });
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const player = () => document.querySelector(`${data.player} audio`);
+  let frame = 0;
+  const follow = () => {
+    frame = requestAnimationFrame(follow);
+    const audio = player();
+    if (!audio) return;
+    const step = Math.min(audio.currentTime / data.seconds, STEPS);
+    const shown = across(calm.matches ? Math.floor(step / BAR) * BAR : step);
+    if (line.getAttribute("x1") === shown) return;
+    line.setAttribute("x1", shown);
+    line.setAttribute("x2", shown);
+    for (const { note, start, end } of notes) note.classList.toggle("sounding", start <= step && step < end);
+  };
+  const seek = (event) => {
+    const audio = player();
+    const box = svg.getBoundingClientRect();
+    if (audio) audio.currentTime = ((event.clientX - box.left) / box.width) * STEPS * data.seconds;
+  };
+  svg.addEventListener("click", seek);
+  follow();
+  return () => {
+    cancelAnimationFrame(frame);
+    svg.removeEventListener("click", seek);
+  };
+}
