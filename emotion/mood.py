@@ -26,36 +26,45 @@ EXPRESSION_PLACES: dict[str, tuple[float, float]] = {
     "neutral": (0.0, 0.0),
 }
 
-# Design: what a face of this kind should sound like, as a place among the moods. What is missing to 1 is neutral.
-# A smile is read by its strength: a faint one is calm, a broad one lively. A face at rest is calm, and one that the
-# networks are not sure of, mostly neutral with a little of all the rest, is mysterious rather than gloomy.
-LANDMARKS: tuple[tuple[dict[str, float], str | tuple[str, str]], ...] = (
-    ({}, ("clear", "mysterious")),
-    ({"happy": 0.25}, "peaceful"),
-    ({"happy": 0.45}, "clear"),
-    ({"happy": 0.62}, "refreshing"),
-    ({"happy": 0.82}, "bright"),
-    ({"happy": 1.0}, "lively"),
-    ({"happy": 0.6, "surprise": 0.4}, "lively"),
-    ({"surprise": 0.4}, "mysterious"),
-    ({"surprise": 1.0}, ("lively", "intense")),
-    ({"sad": 0.2, "fear": 0.1, "angry": 0.1}, "mysterious"),
-    ({"sad": 0.3}, ("mysterious", "gloomy")),
-    ({"sad": 0.55}, "gloomy"),
-    ({"sad": 1.0}, "gloomy"),
-    ({"sad": 0.4, "angry": 0.2, "fear": 0.1}, "dark"),
-    ({"sad": 0.5, "fear": 0.5}, "dark"),
-    ({"disgust": 0.6}, "dark"),
-    ({"disgust": 1.0}, "dark"),
-    ({"angry": 0.5}, "intense"),
-    ({"angry": 1.0}, "intense"),
-    ({"fear": 0.5, "surprise": 0.3}, "intense"),
-    ({"fear": 1.0}, ("intense", "dark")),
+# Design: (valence, arousal) of a kind of face, and the mood that it should sound like. The places are those where the
+# networks put real faces of that kind. Faces at rest are calm, and a smile is read by its strength: the stronger, the
+# livelier. A face that is a little of everything is mysterious, not gloomy.
+LANDMARKS: tuple[tuple[float, float, str], ...] = (
+    # at rest
+    (0.00, 0.00, "peaceful"),
+    (-0.06, 0.06, "peaceful"),
+    (-0.14, 0.05, "peaceful"),
+    # from a faint smile to a broad one
+    (0.11, 0.10, "clear"),
+    (0.24, 0.15, "clear"),
+    (0.40, 0.27, "refreshing"),
+    (0.52, 0.35, "refreshing"),
+    (0.65, 0.42, "bright"),
+    (0.80, 0.50, "lively"),
+    # hard to tell, or mildly surprised
+    (-0.20, 0.16, "mysterious"),
+    (-0.06, 0.22, "mysterious"),
+    (0.14, 0.30, "mysterious"),
+    # surprised
+    (0.40, 0.60, "lively"),
+    (0.05, 0.60, "intense"),
+    # angry or afraid
+    (-0.24, 0.34, "intense"),
+    (-0.40, 0.45, "intense"),
+    (-0.60, 0.60, "intense"),
+    # disgusted, or sad and angry or afraid at once
+    (-0.38, 0.18, "dark"),
+    (-0.50, 0.20, "dark"),
+    (-0.60, 0.35, "dark"),
+    # sad
+    (-0.34, -0.10, "gloomy"),
+    (-0.48, 0.00, "gloomy"),
+    (-0.63, -0.27, "gloomy"),
 )
 # Both in units of the plane. Design: as wide as the landmarks are apart, so that the map is smooth and still turns from
 # peaceful to lively within a smile; and about the distance between neighbouring moods, so that a mixture is heard.
-LANDMARK_WIDTH = 0.09
-MOOD_WIDTH = 0.22
+LANDMARK_WIDTH = 0.08
+MOOD_WIDTH = 0.2
 
 Point = tuple[float, float]
 
@@ -113,13 +122,5 @@ def strongest(distribution: Mapping[str, float]) -> dict[str, float]:
 def _landmarks() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The landmarks' places among faces and among moods, (n, 2) each."""
     nine = categories()
-
-    def target(names: str | tuple[str, str]) -> NDArray[np.float64]:
-        both = (names,) if isinstance(names, str) else names
-        middle: NDArray[np.float64] = np.array([(nine[name].valence, nine[name].arousal) for name in both]).mean(axis=0)
-        return middle
-
-    places = [
-        place(dict.fromkeys(EXPRESSION_PLACES, 0.0) | {"neutral": 1 - sum(mix.values())} | mix) for mix, _ in LANDMARKS
-    ]
-    return np.array(places), np.array([target(names) for _, names in LANDMARKS])
+    targets = [(nine[name].valence, nine[name].arousal) for *_, name in LANDMARKS]
+    return np.array([face for *face, _ in LANDMARKS]), np.array(targets)
