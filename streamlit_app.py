@@ -41,14 +41,20 @@ log = logging.getLogger(__name__)
 # --- Words -----------------------------------------------------------------------------------------------------------
 
 
+def language() -> str:
+    """The visitor's language: what they chose, or before that what their browser asks for."""
+    chosen: str = st.session_state.get("language") or st.session_state.first_language
+    return chosen
+
+
 def say(key: str, **values: object) -> str:
     """The text of that key in the visitor's language, with its {names} filled in."""
-    return TEXTS[key][st.session_state.language].format(**values)
+    return TEXTS[key][language()].format(**values)
 
 
 def mood_name(name: str) -> str:
     """A category's name in the visitor's language."""
-    return emotion.category(name).korean if st.session_state.language == "ko" else name.capitalize()
+    return emotion.category(name).korean if language() == "ko" else name.capitalize()
 
 
 def mood_mix(weights: Mapping[str, float]) -> str:
@@ -68,22 +74,26 @@ def first_language() -> str:
 
 
 def begin_session() -> None:
-    """Fill in what a new visitor's session keeps. The link's mood and number are taken over once, here."""
+    """Fill in what a new visitor's session keeps. The link's mood and number are taken over once, here.
+
+    What a widget begins with is given to the widget, not written into the session's state under the widget's key: a
+    click during the first run would let the browser fall back to the widget's own default.
+    """
     state = st.session_state
     if "takes" in state:
         return
-    state.language = st.query_params.get("lang", "")
-    if state.language not in LANGUAGES:
-        state.language = first_language()
+    state.first_language = first_language()
+    state.first_mood = "peaceful"
     state.seed = secrets.randbelow(SEED_LIMIT)
-    state.source = "pick"
-    state.picked = "peaceful"
+    state.seeds = 0
+    state.picture = None
+    state.pictures = 0
+    state.face = 0
+    state.reading = None
     state.takes = []
     state.shown = 0
     state.job = None
     state.problem = None
-    state.reading = None
-    state.pictures = 0
     state.weights = {}
     if "mood" in st.query_params:
         open_link(st.query_params["mood"], st.query_params.get("seed", ""))
@@ -101,7 +111,7 @@ def open_link(mood: str, seed: str) -> None:
         return
     st.session_state.seed = number
     if len(weights) == 1:
-        st.session_state.picked = next(iter(weights))
+        st.session_state.first_mood = next(iter(weights))
     start(weights)
 
 
@@ -132,83 +142,97 @@ def choose_mood() -> dict[str, float] | None:
         say("source_label"),
         list(icons),
         format_func=lambda name: f"{icons[name]} {say('source_' + name)}",
+        default="pick",
         key="source",
         required=True,
         label_visibility="collapsed",
     )
     if source == "pick":
-        picked = pick("picked", say("pick_label"))
+        picked = pick("picked", say("pick_label"), st.session_state.first_mood)
         return {picked: 1.0} if picked else None
     st.info(say("privacy"), icon=":material/lock:")
-    picture = take_picture() if source == "camera" else upload_picture()
-    return read_face(picture) if picture is not None else None
+    if st.session_state.picture is None:
+        ask_for_picture(source)
+    return show_reading() if st.session_state.picture is not None else None
 
 
-def pick(key: str, label: str) -> str | None:
+def pick(key: str, label: str, first: str | None = None) -> str | None:
     """The nine moods as buttons. Returns the chosen one's name."""
-    return st.pills(label, list(emotion.categories()), format_func=mood_name, key=key, persist_state="page")
+    names = list(emotion.categories())
+    return st.pills(label, names, default=first, format_func=mood_name, key=key, persist_state="page")
 
 
-def take_picture() -> bytes | None:
-    """The camera, off until the visitor turns it on."""
-    if not st.toggle(say("camera_toggle"), key="camera_on"):
-        return None
-    shot = st.camera_input(say("camera_label"), key=f"camera_{st.session_state.pictures}")
-    if shot is None:
-        st.caption(say("camera_denied"))
-    return shot.getvalue() if shot is not None else None
-
-
-def upload_picture() -> bytes | None:
-    """A photo from the visitor's device."""
-    file = st.file_uploader(say("photo_label"), type=PHOTO_TYPES, key=f"photo_{st.session_state.pictures}")
-    return file.getvalue() if file is not None else None
-
-
-def read_face(picture: bytes) -> dict[str, float] | None:
-    """Read a picture once, show what was read, and let the visitor correct it. Returns the moods, or None."""
+def ask_for_picture(source: str) -> None:
+    """The camera, off until the visitor turns it on, or a photo from their device. A picture with a face is kept."""
     state = st.session_state
-    digest = hash(picture)
-    if state.reading is None or state.reading[0] != digest:
-        state.reading = (digest, *try_to_read(picture))
-        state.corrected = None
-    _, reading, shown, problem = state.reading
+    if source == "photo":
+        given = st.file_uploader(say("photo_label"), type=PHOTO_TYPES, key=f"photo_{state.pictures}")
+    elif st.toggle(say("camera_toggle"), key=f"camera_on_{state.pictures}"):
+        given = st.camera_input(say("camera_label"), key=f"camera_{state.pictures}")
+        st.caption(say("camera_denied"))
+    else:
+        given = None
+    if given is None:
+        return
+    problem = try_to_read(given.getvalue())
     if problem:
         st.warning(say(problem), icon=":material/warning:")
-        return None
+        return
+    # New keys: the camera goes off, and Streamlit drops the file that it held.
+    state.pictures += 1
+    st.rerun()
+
+
+def try_to_read(picture: bytes, face: int = 0) -> str | None:
+    """Read a face and keep picture and reading, or return the key of the text that says what is wrong."""
+    try:
+        with st.spinner(say("reading_face")):
+            reading = emotion.read(picture, face)
+            shown = emotion.outline(picture, reading)
+    except emotion.NoFaceError:
+        return "error_no_face"
+    except emotion.PictureError:
+        return "error_picture"
+    except emotion.EmotionError:
+        log.exception("reading failed")
+        return "error_reading"
+    st.session_state.picture, st.session_state.reading = picture, (reading, shown)
+    return None
+
+
+def show_reading() -> dict[str, float] | None:
+    """What was read from the picture, how sure it is, and how to correct it. Returns the moods to compose for."""
+    state = st.session_state
+    reading, shown = state.reading
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.image(shown, caption=say("reading_caption"))
-        st.button(say("forget"), on_click=forget_picture, icon=":material/delete:", type="tertiary")
+        st.button(say("forget"), on_click=forget_picture, icon=":material/delete:", width="stretch")
     with right:
         st.markdown(f"**{say('expressions_heading')}**")
         expressions = {say(f"expression_{name}"): share for name, share in reading.expressions.items()}
         st.altair_chart(plots.shares(expressions))
-        st.markdown(f"**{say('moods_heading')}:** {mood_mix(emotion.strongest(reading.moods))}")
-        st.caption(say("recogniser", name=reading.recogniser))
-    corrected = pick("corrected", say("correct_label"))
-    return {corrected: 1.0} if corrected else emotion.strongest(reading.moods)
-
-
-def try_to_read(picture: bytes) -> tuple[emotion.Reading | None, bytes | None, str | None]:
-    """The reading and the picture with its face marked, or the key of the text that says what is wrong."""
-    try:
-        with st.spinner(say("reading_face")):
-            reading = emotion.read(picture)
-            return reading, emotion.outline(picture, reading), None
-    except emotion.NoFaceError:
-        return None, None, "error_no_face"
-    except emotion.PictureError:
-        return None, None, "error_picture"
-    except emotion.EmotionError:
-        log.exception("reading failed")
-        return None, None, "error_reading"
+        moods = emotion.strongest(reading.moods)
+        st.markdown(f"**{say('moods_heading')}:** {mood_mix(moods)}")
+        st.caption(say("recogniser", name=say(f"recogniser_{reading.recogniser}")))
+    if len(reading.faces) > 1:
+        face = st.pills(
+            say("several_faces", count=len(reading.faces)),
+            range(len(reading.faces)),
+            default=reading.face,
+            format_func=lambda index: str(index + 1),
+            required=True,
+            key=f"face_{state.pictures}",
+        )
+        if face != reading.face and try_to_read(state.picture, face) is None:
+            st.rerun()
+    corrected = pick(f"corrected_{state.pictures}", say("correct_label"))
+    return {corrected: 1.0} if corrected else moods
 
 
 def forget_picture() -> None:
-    """Drop the picture and everything read from it: a new key makes Streamlit drop the widget's file as well."""
-    st.session_state.pictures += 1
-    st.session_state.reading = None
+    """Drop the picture and everything read from it."""
+    st.session_state.picture = st.session_state.reading = None
 
 
 # --- 2. Composing ----------------------------------------------------------------------------------------------------
@@ -232,14 +256,22 @@ def start(weights: Mapping[str, float]) -> None:
     # As in the link, in whole per cent, so that the link gives the very same piece.
     state.weights = read_mix(write_mix(weights))
     try:
-        state.job = composer().submit(Request.for_moods(state.weights, state.seed))
+        state.job = composer().submit(Request.for_moods(state.weights, tune_number()))
     except BusyError:
         state.problem = "error_busy"
 
 
+def tune_number() -> int:
+    """The number that stands in its field, or will."""
+    number: int = st.session_state.get(f"seed_{st.session_state.seeds}", st.session_state.seed)
+    return number
+
+
 def start_next(weights: Mapping[str, float]) -> None:
     """The same moods with the next tune number."""
-    st.session_state.seed = (st.session_state.seed + 1) % SEED_LIMIT
+    state = st.session_state
+    state.seed = (tune_number() + 1) % SEED_LIMIT
+    state.seeds += 1
     start(weights)
 
 
@@ -252,7 +284,13 @@ def ask_to_compose(weights: dict[str, float] | None) -> None:
         st.markdown(say("composing_for", mood=f"**{mood_mix(weights)}**"))
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     left.number_input(
-        say("seed_label"), min_value=0, max_value=SEED_LIMIT - 1, step=1, key="seed", help=say("seed_help")
+        say("seed_label"),
+        min_value=0,
+        max_value=SEED_LIMIT - 1,
+        value=st.session_state.seed,
+        step=1,
+        key=f"seed_{st.session_state.seeds}",
+        help=say("seed_help"),
     )
     right.button(
         say("compose"),
@@ -408,16 +446,23 @@ def link(weights: Mapping[str, float], seed: int) -> str:
 # --- The page --------------------------------------------------------------------------------------------------------
 
 
+# White on the dark theme's light primary colour would be hard to read.
+DARK_CSS = '<style>[data-testid="stBaseButton-primary"]:enabled * { color: #14191b; }</style>'
+
+
 def main() -> None:
     st.set_page_config(page_title="Maeum 마음", page_icon=":material/music_note:", layout="centered")
     begin_session()
     composer()
+    if st.context.theme.type == "dark":
+        st.html(DARK_CSS)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title("Maeum 마음", anchor=False, width="content")
         st.segmented_control(
             say("language_label"),
             LANGUAGES,
             format_func=lambda code: TEXTS["language_name"][code],
+            default=st.session_state.first_language,
             key="language",
             required=True,
             label_visibility="collapsed",

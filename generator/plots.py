@@ -38,15 +38,19 @@ def curves(series: Mapping[str, Sequence[float]], *, round_label: str = "round")
 
 
 def shares(values: Mapping[str, float]) -> Chart:
-    """Named shares (0..1) as bars, the largest first, each with its per cent written beside it."""
+    """Named shares (0..1) as bars, the largest first, each with its name and per cent before it."""
     import altair as alt
 
-    rows = [{"name": name, "share": share} for name, share in sorted(values.items(), key=lambda item: -item[1])]
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=120, ticks=False, domain=False)),
-        x=alt.X("share:Q", scale=alt.Scale(domain=[0, 1.15]), axis=None),
+    ranked = sorted(values.items(), key=lambda item: -item[1])
+    rows = [{"name": f"{name} {share:.0%}", "share": share} for name, share in ranked]
+    axis = alt.Axis(labelLimit=150, labelFontSize=13, ticks=False, domain=False)
+    chart: alt.Chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(cornerRadius=2)
+        .encode(
+            y=alt.Y("name:N", sort=None, title=None, axis=axis),
+            x=alt.X("share:Q", scale=alt.Scale(domain=[0, 1]), axis=None),
+        )
+        .properties(height=24 * len(rows))
     )
-    bars = base.mark_bar(cornerRadius=2)
-    return alt.layer(
-        bars, base.mark_text(align="left", dx=4).encode(text=alt.Text("share:Q", format=".0%"))
-    ).properties(height=24 * len(rows))
+    return chart
