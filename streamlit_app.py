@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 import emotion
+from emotion.mood import among_moods, moods_at
 from generator import plots
 from generator.jobs import BusyError, Composer, Job
 from generator.key import PITCH_NAMES
@@ -88,7 +89,7 @@ def begin_session() -> None:
     state.seeds = 0
     state.picture = None
     state.pictures = 0
-    state.face = 0
+    state.taps = {}
     state.reading = None
     state.takes = []
     state.shown = 0
@@ -148,18 +149,44 @@ def choose_mood() -> dict[str, float] | None:
         label_visibility="collapsed",
     )
     if source == "pick":
-        picked = pick("picked", say("pick_label"), st.session_state.first_mood)
-        return {picked: 1.0} if picked else None
+        return pick("picked", say("pick_label"), st.session_state.first_mood)
     st.info(say("privacy"), icon=":material/lock:")
     if st.session_state.picture is None:
         ask_for_picture(source)
     return show_reading() if st.session_state.picture is not None else None
 
 
-def pick(key: str, label: str, first: str | None = None) -> str | None:
-    """The nine moods as buttons. Returns the chosen one's name."""
-    names = list(emotion.categories())
-    return st.pills(label, names, default=first, format_func=mood_name, key=key, persist_state="page")
+def pick(key: str, label: str, first: str | None = None, here: plots.Place | None = None) -> dict[str, float] | None:
+    """The nine moods as buttons, and as a map where a tap between them mixes them.
+
+    first: the mood to begin with. here: the place to begin with. Returns moods and weights, or None.
+    """
+    state = st.session_state
+    nine = emotion.categories()
+    # A tap on the map begins new buttons: their state cannot be both given a default and set from outside.
+    taps, first, tapped = state.taps.get(key, (0, first, None))
+    name = st.pills(label, list(nine), default=first, format_func=mood_name, key=f"{key}_{taps}", persist_state="page")
+    place: plots.Place | None = (nine[name].valence, nine[name].arousal) if name else tapped
+    chart = plots.plane(
+        {each.name: (mood_name(each.name), (each.valence, each.arousal)) for each in nine.values()},
+        place or here,
+        (say("valence_axis"), say("arousal_axis")),
+        ink="#e9edeb" if st.context.theme.type == "dark" else "#26302f",
+    )
+    st.caption(say("plane_hint"))
+    st.altair_chart(chart, key=f"{key}_map", on_select=lambda: tap(key), alt=say("plane_alt"))
+    if name:
+        return {name: 1.0}
+    return emotion.strongest(moods_at(place)) if place else None
+
+
+def tap(key: str) -> None:
+    """A tap on the map picks the mood that it hits, or keeps the place between them."""
+    state = st.session_state
+    points = state[f"{key}_map"].selection[plots.TAP]
+    if points:
+        name, place = points[0]["name"] or None, (points[0]["valence"], points[0]["arousal"])
+        state.taps[key] = (state.taps.get(key, (0,))[0] + 1, name, None if name else place)
 
 
 def ask_for_picture(source: str) -> None:
@@ -226,8 +253,8 @@ def show_reading() -> dict[str, float] | None:
         )
         if face != reading.face and try_to_read(state.picture, face) is None:
             st.rerun()
-    corrected = pick(f"corrected_{state.pictures}", say("correct_label"))
-    return {corrected: 1.0} if corrected else moods
+    here = among_moods((reading.valence, reading.arousal))
+    return pick(f"corrected_{state.pictures}", say("correct_label"), here=here) or moods
 
 
 def forget_picture() -> None:
@@ -446,6 +473,8 @@ def link(weights: Mapping[str, float], seed: int) -> str:
 # --- The page --------------------------------------------------------------------------------------------------------
 
 
+# The charts' own buttons would lie over what stands above them.
+CSS = '<style>[data-testid="stElementToolbar"] { display: none; }</style>'
 # White on the dark theme's light primary colour would be hard to read.
 DARK_CSS = '<style>[data-testid="stBaseButton-primary"]:enabled * { color: #14191b; }</style>'
 
@@ -454,8 +483,7 @@ def main() -> None:
     st.set_page_config(page_title="Maeum 마음", page_icon=":material/music_note:", layout="centered")
     begin_session()
     composer()
-    if st.context.theme.type == "dark":
-        st.html(DARK_CSS)
+    st.html(CSS + (DARK_CSS if st.context.theme.type == "dark" else ""))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title("Maeum 마음", anchor=False, width="content")
         st.segmented_control(

@@ -1,0 +1,63 @@
+"""Every text of the page is there in both languages, and every text that is there is used."""
+
+from __future__ import annotations
+
+import re
+import string
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import emotion
+
+ROOT = Path(__file__).parent.parent
+TEXTS: dict[str, dict[str, str]] = tomllib.loads((ROOT / "assets" / "texts.toml").read_text(encoding="utf-8"))
+PAGE = (ROOT / "streamlit_app.py").read_text(encoding="utf-8")
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_is_whole_in_both_languages(key: str) -> None:
+    korean, english = TEXTS[key]["ko"], TEXTS[key]["en"]
+    assert korean.strip()
+    assert english.strip()
+    assert fields(korean) == fields(english)
+    assert set(TEXTS[key]) == {"ko", "en"}
+
+
+@pytest.mark.parametrize("key", [key for key in TEXTS if key != "recogniser_deepface"])
+def test_korean_is_korean(key: str) -> None:
+    assert re.search("[가-힣]", TEXTS[key]["ko"])
+
+
+def test_english_is_not_korean() -> None:
+    words = {key: text["en"].replace("마음", "") for key, text in TEXTS.items()}
+    assert not [key for key, text in words.items() if re.search("[가-힣]", text)]
+
+
+def test_page_asks_only_for_texts_that_exist() -> None:
+    asked = set(re.findall(r'say\("(\w+)"', PAGE)) | set(re.findall(r'"(error_\w+)"', PAGE))
+    assert asked
+    assert asked <= set(TEXTS)
+
+
+def test_no_text_is_left_over() -> None:
+    # Keys that the page puts together: say("source_" + name), say(f"expression_{name}").
+    built = tuple(re.findall(r'say\(f?"(\w+_)(?:" \+|\{)', PAGE))
+    assert built
+    assert not [key for key in TEXTS if f'"{key}"' not in PAGE and not key.startswith(built)]
+
+
+def test_every_expression_has_a_name() -> None:
+    from emotion.recognizer import EXPRESSIONS
+
+    assert {f"expression_{name}" for name in EXPRESSIONS} <= set(TEXTS)
+
+
+def test_nine_moods_have_korean_names() -> None:
+    assert len(emotion.categories()) == 9
+    assert all(re.fullmatch("[가-힣]+", mood.korean) for mood in emotion.categories().values())
