@@ -28,8 +28,9 @@ _QUALITY_INDEX = {quality: index for index, quality in enumerate(CHORD_QUALITIES
 # table, and how much rarer than the key's own triads it is (in units of one full bar that fits).
 _MAJOR = (
     ("I", 0, "", 1, -0.05), ("ii", 2, "m", 2, 0.0), ("iii", 4, "m", 3, 0.15), ("IV", 5, "", 4, 0.0),
-    ("V", 7, "", 5, 0.0), ("vi", 9, "m", 6, 0.0), ("vii°", 11, "dim", 7, 0.3), ("V7", 7, "7", 5, 0.02), ("V7/V", 2, "7", 2, 0.3),
-    ("V7/ii", 9, "7", 6, 0.35), ("V7/vi", 4, "7", 3, 0.35), ("V7/IV", 0, "7", 1, 0.4), ("♭VII", 10, "", 4, 0.4),
+    ("V", 7, "", 5, 0.0), ("vi", 9, "m", 6, 0.0), ("vii°", 11, "dim", 7, 0.3), ("V7", 7, "7", 5, 0.02),
+    ("V7/V", 2, "7", 2, 0.3), ("V7/ii", 9, "7", 6, 0.35), ("V7/vi", 4, "7", 3, 0.35),
+    ("V7/IV", 0, "7", 1, 0.4), ("♭VII", 10, "", 4, 0.4),
     ("iv", 5, "m", 4, 0.4),
 )  # fmt: skip
 _MINOR = (
