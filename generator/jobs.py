@@ -39,11 +39,11 @@ class Job:
         self.started = threading.Event()
         self.done = threading.Event()
 
-    def run(self, compose: Callable[[Request, Callable[[Round], None]], Piece]) -> None:
+    def run(self) -> None:
         """Compose, and keep what came of it. An error is kept for the page, and logged with its traceback."""
         self.started.set()
         try:
-            self.piece = compose(self.request, self.rounds.append)
+            self.piece = _compose()(self.request, self.rounds.append)
         except Exception as error:
             log.exception("composing failed")
             self.error = error
@@ -71,7 +71,7 @@ class Composer:
             if len(self._line) > WAITING_LIMIT:
                 raise BusyError(f"{WAITING_LIMIT} pieces wait already; try again in a minute")
             self._line.append(job)
-        self._pool.submit(lambda: job.run(_compose()))
+        self._pool.submit(job.run)
         return job
 
     def ahead(self, job: Job) -> int:
