@@ -14,7 +14,7 @@ from pathlib import Path
 from . import EmotionError, PictureError, categories, outline, read, strongest
 from .picture import MAX_BYTES
 from .reading import Reading
-from .recognizer import RECOGNISERS
+from .recognizer import RECOGNISERS, load_recogniser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +52,23 @@ def _compare(options: argparse.Namespace) -> None:
     print(f"{'valence':10}" + "".join(f"{each.valence:+12.2f}" for each in readings.values()))
     print(f"{'arousal':10}" + "".join(f"{each.arousal:+12.2f}" for each in readings.values()))
     print(f"{'mood':10}" + "".join(f"{each.mood:>12}" for each in readings.values()))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from .evaluate import draw, evaluate, report
+
+    recognisers = []
+    for name in RECOGNISERS:
+        try:
+            recognisers.append(load_recogniser(name))
+        except EmotionError as err:
+            if name == "embedded":
+                raise
+            print(f"{name} is left out: {err}\n", file=sys.stderr)
+    result = evaluate(options.folder, recognisers, options.crops)
+    print(report(result))
+    draw(result, options.png)
+    print(f"\nThe confusion matrices are drawn in {options.png}.")
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -127,6 +144,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("photo", type=Path)
     command.add_argument("--face", type=_positive, default=1, help="which face, counted from the most certain (1)")
     command.set_defaults(run=_compare)
+
+    command = commands.add_parser(
+        "evaluate",
+        help="measure the recognisers on labelled pictures",
+        description="DIR holds a folder of pictures for each expression: angry, disgust, fear, happy, sad, surprise, "
+        "neutral. Pictures of at most 64 pixels a side are taken as faces cut out already.",
+    )
+    command.add_argument("folder", type=Path, metavar="DIR")
+    command.add_argument("--crops", action="store_true", help="every picture is a face cut out already, of any size")
+    command.add_argument("--png", type=Path, default=Path("confusion.png"), help="where to draw (%(default)s)")
+    command.set_defaults(run=_evaluate)
 
     command = commands.add_parser("build", help="build the networks' file from the registry packages (developers)")
     command.add_argument("--out", type=Path, default=Path("assets/expressions.onnx"))

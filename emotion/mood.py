@@ -36,17 +36,20 @@ LANDMARKS: tuple[tuple[float, float, str], ...] = (
     (-0.14, 0.05, "peaceful"),
     # from a faint smile to a broad one
     (0.11, 0.10, "clear"),
-    (0.24, 0.15, "clear"),
-    (0.40, 0.27, "refreshing"),
-    (0.52, 0.35, "refreshing"),
-    (0.65, 0.42, "bright"),
+    (0.22, 0.15, "clear"),
+    (0.36, 0.24, "refreshing"),
+    (0.46, 0.30, "refreshing"),
+    (0.58, 0.40, "bright"),
+    (0.68, 0.43, "bright"),
     (0.80, 0.50, "lively"),
     # hard to tell, or mildly surprised
+    (-0.24, 0.00, "mysterious"),
     (-0.20, 0.16, "mysterious"),
     (-0.06, 0.22, "mysterious"),
     (0.14, 0.30, "mysterious"),
     # surprised
     (0.40, 0.60, "lively"),
+    (0.26, 0.47, "lively"),
     (0.05, 0.60, "intense"),
     # angry or afraid
     (-0.24, 0.34, "intense"),
@@ -57,13 +60,14 @@ LANDMARKS: tuple[tuple[float, float, str], ...] = (
     (-0.50, 0.20, "dark"),
     (-0.60, 0.35, "dark"),
     # sad
-    (-0.34, -0.10, "gloomy"),
+    (-0.36, -0.02, "gloomy"),
+    (-0.36, -0.14, "gloomy"),
     (-0.48, 0.00, "gloomy"),
     (-0.63, -0.27, "gloomy"),
 )
 # Both in units of the plane. Design: as wide as the landmarks are apart, so that the map is smooth and still turns from
 # peaceful to lively within a smile; and about the distance between neighbouring moods, so that a mixture is heard.
-LANDMARK_WIDTH = 0.08
+LANDMARK_WIDTH = 0.06
 MOOD_WIDTH = 0.2
 
 Point = tuple[float, float]
