@@ -136,7 +136,7 @@ def test_core_decoder_of_googles_pretrained_two_bar_model() -> None:
     tokens = core.decode(z[:, None], steps=32).numpy()
     np.testing.assert_array_equal(tokens, recorded["greedy_tokens"])
     np.testing.assert_array_equal(tokens, recorded["js_tokens"])
-    plain = CoreWeights.of_lstms(list(core.layers), core.output)  # type: ignore[arg-type]
+    plain = CoreWeights.of_lstms(core.lstms, core.output)
     plain_tokens = decode_step_by_step(plain, z[:, None], core.initial_states(z[:, None]), 32, None)
     np.testing.assert_array_equal(plain_tokens.numpy(), recorded["greedy_tokens"])
     for kind in ("greedy", "sampled_t0.5", "sampled_t1"):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from generator.musicvae.product import Product
 
 States = list[tuple[Tensor, Tensor]]  # (h, c) of each layer, each [..., size]
+IN_VAIN = 0.5  # share of corrected bars whose last token changed, above which bars are corrected one after the other
 HOLD = 0  # the commonest token at the end of a bar: the first guess
 
 
@@ -38,7 +39,12 @@ class CoreWeights:
 
     @classmethod
     def of_lstms(cls, lstms: Sequence[nn.LSTM], output: nn.Linear) -> CoreWeights:
-        """From LSTM layers (each may have several) and the output projection behind them."""
+        """From LSTM modules and the output projection behind them."""
+        return cls(cls.lstm_layers(lstms), output.weight.detach(), output.bias.detach())
+
+    @staticmethod
+    def lstm_layers(lstms: Sequence[nn.LSTM]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """`layers`, from LSTM modules of one or more layers each. PyTorch's two biases are added."""
         layers = []
         for lstm in lstms:
             for k in range(lstm.num_layers):
@@ -46,7 +52,7 @@ class CoreWeights:
                     lstm.get_parameter(f"{kind}_l{k}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
                 )
                 layers.append((w_ih.detach(), w_hh.detach(), (b_ih + b_hh).detach()))
-        return cls(layers, output.weight.detach(), output.bias.detach())
+        return layers
 
 
 def gumbel_noise(
@@ -99,24 +105,23 @@ class FastCore:
 
     def __init__(self, weights: CoreWeights, dtype: torch.dtype = torch.float32) -> None:
         n_tokens = weights.output.shape[0]
-        first, first_hh, first_bias = weights.layers[0]
-        first = _gates_together(first).to(dtype)
         self.tokens, self.dtype = n_tokens, dtype
-        self.bias = _gates_together(first_bias).float()
-        self.embedding = Product(first[:, n_tokens:])
+        (first, first_hh, first_bias), *upper = weights.layers
+        first = gates_together(first)
+        self.embedding = Product(first[:, n_tokens:].to(dtype), gates_together(first_bias).float())
         nothing = first.new_zeros(1, first.shape[0])  # in front of the first token: the row behind the last token's
         self.table = torch.cat([first[:, :n_tokens].T, nothing]).float().contiguous()
-        self.recurrent = Product(_gates_together(first_hh).to(dtype))
+        self.recurrent = Product(gates_together(first_hh).to(dtype))
         self.upper = [
-            (Product(_gates_together(torch.cat([w_ih, w_hh], 1)).to(dtype)), _gates_together(bias).float())
-            for w_ih, w_hh, bias in weights.layers[1:]
+            Product(gates_together(torch.cat([w_ih, w_hh], 1)).to(dtype), gates_together(bias).float())
+            for w_ih, w_hh, bias in upper
         ]
-        self.output, self.output_bias = Product(weights.output.to(dtype)), weights.output_bias.float()
+        self.output = Product(weights.output.to(dtype), weights.output_bias.float())
         self.sizes = [w_hh.shape[1] for _, w_hh, _ in weights.layers]
 
     def constant(self, embeddings: Tensor) -> Tensor:
-        """The embedding's share of the first layer: [N, E] -> [N, 4H]."""
-        return self.embedding(embeddings.to(self.dtype)) + self.bias
+        """The embedding's and the bias's share of the first layer: [N, E] -> [N, 4H]."""
+        return self.embedding(embeddings.to(self.dtype))
 
     def bars(self, constant: Tensor, states: States, before: Tensor, steps: int, noise: Tensor | None) -> Tensor:
         """Decode N bars side by side.
@@ -131,75 +136,62 @@ class FastCore:
         starts = [sum(self.sizes[:k]) for k in range(len(self.upper))]
         tokens = torch.empty(steps, len(before), dtype=torch.int64, device=before.device)
         for step in range(steps):
-            gates = self.recurrent(h[0]).float()
+            gates = self.recurrent(h[0])
             gates += constant
-            gates += self.table[before]
-            _cell(gates, cells[0], h[0])
-            for k, (product, bias) in enumerate(self.upper):
-                gates = product(hidden[:, starts[k] : ends[k]]).float()
-                gates += bias
-                _cell(gates, cells[k + 1], h[k + 1])
-            scores = self.output(h[-1]).float()
-            scores += self.output_bias
+            gates += self.table.index_select(0, before)
+            cell(gates, cells[0], h[0])
+            for k, product in enumerate(self.upper):
+                cell(product(hidden[:, starts[k] : ends[k]]), cells[k + 1], h[k + 1])
+            scores = self.output(h[-1])
             if noise is not None:
                 scores += noise[:, step]
             before = torch.argmax(scores, 1, out=tokens[step])
         return tokens.T.contiguous()
 
     @torch.no_grad()
-    def decode(self, embeddings: Tensor, states: States, steps: int, noise: Tensor | None) -> tuple[Tensor, int]:
-        """As `decode_step_by_step`; also the number of rounds that were needed."""
+    def decode(self, embeddings: Tensor, states: States, steps: int, noise: Tensor | None) -> tuple[Tensor, list[int]]:
+        """embeddings [B, bars, E]; states (h, c) each [B, bars, H]; noise [B, bars * steps, tokens] or None.
+
+        Returns tokens int64 [B, bars * steps], as `decode_step_by_step` gives them, and how many bars each round
+        decoded.
+        """
         batch, bars = embeddings.shape[:2]
-        count, device = batch * bars, embeddings.device
         constant = self.constant(embeddings.flatten(0, 1))
-        flat = [(h.reshape(count, -1), c.reshape(count, -1)) for h, c in states]
-        noise = None if noise is None else noise.reshape(count, steps, -1)
-        before = torch.full((batch, bars), HOLD, dtype=torch.int64, device=device)
+        flat = [(h.flatten(0, 1), c.flatten(0, 1)) for h, c in states]
+        noise = None if noise is None else noise.reshape(batch * bars, steps, -1)
+        before = torch.full((batch, bars), HOLD, dtype=torch.int64, device=embeddings.device)
         before[:, 0] = self.tokens
-        tokens = self.bars(constant, flat, before.flatten(), steps, noise)
-        rounds = 1
+        tokens = self.bars(constant, flat, before.flatten(), steps, noise).view(batch, bars, steps)
+        rounds = [batch * bars]
+        in_turn = False
         while True:
             actual = before.clone()
-            actual[:, 1:] = tokens.view(batch, bars, steps)[:, :-1, -1]
-            wrong = (actual != before).flatten().nonzero()[:, 0]
-            if not len(wrong):
-                break
-            before, rounds = actual, rounds + 1
-            tokens[wrong] = self.bars(
-                constant[wrong],
-                [(h[wrong], c[wrong]) for h, c in flat],
-                before.flatten()[wrong],
-                steps,
-                None if noise is None else noise[wrong],
-            )
-        return tokens.view(batch, bars * steps), rounds
+            actual[:, 1:] = tokens[:, :-1, -1]
+            wrong = actual != before
+            count = int(wrong.sum())
+            if not count:
+                return tokens.flatten(1), rounds
+            # Where most corrected bars end differently than before, correcting more than the first in each melody
+            # would be in vain: the next correction would overtake it.
+            in_turn = in_turn or (len(rounds) > 1 and count > rounds[-1] * IN_VAIN)
+            if in_turn:
+                wrong &= wrong.cumsum(1) == 1
+            before = torch.where(wrong, actual, before)
+            rows = wrong.flatten().nonzero()[:, 0]
+            chosen = [(h[rows], c[rows]) for h, c in flat]
+            some_noise = None if noise is None else noise[rows]
+            redone = self.bars(constant[rows], chosen, before.flatten()[rows], steps, some_noise)
+            tokens.view(batch * bars, steps)[rows] = redone
+            rounds.append(len(rows))
 
 
-class FastDecoder:
-    """Keeps a `FastCore` for as long as the weights stay what they are (by PyTorch's count of writes in place)."""
-
-    def __init__(self) -> None:
-        self._made: tuple[object, FastCore] | None = None
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"_made": None}  # packed weights can be neither copied nor pickled
-
-    def core(self, lstms: Sequence[nn.LSTM], output: nn.Linear, dtype: torch.dtype = torch.float32) -> FastCore:
-        """The weights laid out, made anew where one has changed since."""
-        parameters = [p for module in (*lstms, output) for p in module.parameters()]
-        key = dtype, tuple((p.data_ptr(), p._version) for p in parameters)
-        if self._made is None or self._made[0] != key:
-            self._made = key, FastCore(CoreWeights.of_lstms(lstms, output), dtype)
-        return self._made[1]
-
-
-def _gates_together(rows: Tensor) -> Tensor:
+def gates_together(rows: Tensor) -> Tensor:
     """Gate order i, f, g, o -> i, f, o, g: the three sigmoids in one stretch."""
     i, f, g, o = rows.chunk(4)
     return torch.cat([i, f, o, g])
 
 
-def _cell(gates: Tensor, c: Tensor, h: Tensor) -> None:
+def cell(gates: Tensor, c: Tensor, h: Tensor) -> None:
     """The LSTM cell, in place: gates [N, 4H] (i, f, o, g; before the nonlinearities), c [N, H], h [N, H]."""
     size = c.shape[1]
     i, f, o = gates[:, : 3 * size].sigmoid_().chunk(3, 1)

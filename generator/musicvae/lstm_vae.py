@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from generator.musicvae.decode import FastDecoder, States, gumbel_noise
+from generator.musicvae.conductor import FastConductor
+from generator.musicvae.decode import CoreWeights, FastCore, States, gumbel_noise
 from generator.musicvae.lstm_config import LstmConfig
+from generator.musicvae.product import Kept
 
 
 def magenta_lstm(n_in: int, size: int, bidirectional: bool = False) -> nn.LSTM:
@@ -76,6 +78,11 @@ class Writer(nn.Module):
         self.start = magenta_linear(n_start, 2 * sum(sizes))
         self.layers = nn.ModuleList(magenta_lstm(a, b) for a, b in zip((n_in, *sizes), sizes, strict=False))
 
+    @property
+    def lstms(self) -> list[nn.LSTM]:
+        """The layers, one LSTM each."""
+        return [layer for layer in self.layers if isinstance(layer, nn.LSTM)]
+
     def initial_states(self, start: Tensor) -> States:
         """[..., n_start] -> (h, c) of each layer, each [..., size]. Magenta keeps c before h."""
         parts = torch.split(torch.tanh(self.start(start)), [size for size in self.sizes for _ in range(2)], dim=-1)
@@ -97,7 +104,11 @@ class CoreDecoder(Writer):
         self.output = nn.Linear(sizes[-1], tokens)
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
-        self.fast = FastDecoder()
+        self._kept: Kept[FastCore] = Kept()
+
+    def fast(self, dtype: torch.dtype = torch.float32) -> FastCore:
+        """The weights laid out for decoding, with products in `dtype`."""
+        return self._kept.get([self], lambda: FastCore(CoreWeights.of_lstms(self.lstms, self.output), dtype), dtype)
 
     @torch.no_grad()
     def decode(
@@ -106,8 +117,7 @@ class CoreDecoder(Writer):
         """embeddings [B, bars, width] -> tokens int64 [B, bars * steps]."""
         shape = (embeddings.shape[0], embeddings.shape[1] * steps, self.tokens)
         noise = gumbel_noise(shape, temperature, generator, embeddings.device)
-        core = self.fast.core([layer for layer in self.layers if isinstance(layer, nn.LSTM)], self.output)
-        return core.decode(embeddings, self.initial_states(embeddings), steps, noise)[0]
+        return self.fast().decode(embeddings, self.initial_states(embeddings), steps, noise)[0]
 
     def logits(self, embeddings: Tensor, previous: Tensor) -> Tensor:
         """embeddings [N, width], previous one-hot (or zeros) [N, T, tokens] -> logits [N, T, tokens]."""
@@ -127,6 +137,7 @@ class LstmVAE(nn.Module):
         self.sigma = magenta_linear(2 * config.encoder[-1], config.z)
         self.conductor = Writer(config.z, 1, config.decoder)
         self.core = CoreDecoder(config.decoder[-1], config.tokens, config.decoder)
+        self._kept: Kept[FastConductor] = Kept()
 
     def features(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """What mu and sigma are made of: the encoder's final states, [B, 2 * encoder size]."""
@@ -159,29 +170,30 @@ class LstmVAE(nn.Module):
 
     def embed(self, z: Tensor) -> Tensor:
         """The conductor: z [B, z] -> one embedding a bar [B, bars, width], in -1..1."""
-        if z.ndim != 2 or z.shape[1] != self.config.z:
-            raise ValueError(f"z: expected shape (B, {self.config.z}), not {tuple(z.shape)}")
+        self._check_latent(z)
         embeddings: Tensor = self.conductor(z.new_zeros(z.shape[0], self.config.bars, 1), z)
         return embeddings
 
-    def teacher_forced(self, z: Tensor, tokens: Tensor, before: Tensor | None = None) -> Tensor:
-        """Logits [B, steps, tokens] of each token given z and all tokens before it.
-
-        before: int64 [B], the token that precedes the first one; without it, none (all zeros).
-        """
+    def teacher_forced(self, z: Tensor, tokens: Tensor) -> Tensor:
+        """Logits [B, steps, tokens] of each token given z and all tokens before it."""
         self._check(tokens)
         config = self.config
         one_hot = F.one_hot(tokens, config.tokens).to(z.dtype)
-        first = torch.zeros_like(one_hot[:, :1])
-        if before is not None:
-            first = F.one_hot(before, config.tokens).to(z.dtype)[:, None]
-        previous = torch.cat([first, one_hot[:, :-1]], 1).view(-1, config.bar, config.tokens)
+        previous = torch.cat([torch.zeros_like(one_hot[:, :1]), one_hot[:, :-1]], 1)
+        previous = previous.view(-1, config.bar, config.tokens)
         return self.core.logits(self.embed(z).flatten(0, 1), previous).view(*tokens.shape, config.tokens)
 
     @torch.no_grad()
     def decode(self, z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """z [B, z] -> tokens int64 [B, steps]; temperature 0 takes the likeliest token at every step."""
-        return self.core.decode(self.embed(z), self.config.bar, temperature, generator)
+        self._check_latent(z)
+        fast = self._kept.get([self.conductor], lambda: FastConductor(self.conductor.lstms))
+        embeddings = fast(self.conductor.initial_states(z), self.config.bars)
+        return self.core.decode(embeddings, self.config.bar, temperature, generator)
+
+    def _check_latent(self, z: Tensor) -> None:
+        if z.ndim != 2 or z.shape[1] != self.config.z:
+            raise ValueError(f"z: expected shape (B, {self.config.z}), not {tuple(z.shape)}")
 
     def _check(self, tokens: Tensor) -> None:
         if tokens.ndim != 2 or tokens.shape[1] != self.config.steps:
