@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from generator.musicvae.attention import attend
 from generator.musicvae.config import Config
 
 
@@ -30,11 +31,7 @@ class Block(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, bars, width = x.shape
-        qkv = self.qkv(self.norm_mix(x)).view(batch, bars, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, heads, bars, width / heads]
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        x = x + self.out(mixed.transpose(1, 2).reshape(batch, bars, width))
+        x = x + self.out(attend(self.qkv(self.norm_mix(x)), self.heads))
         return x + self.down(F.gelu(self.up(self.norm_bar(x))))
 
 

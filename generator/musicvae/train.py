@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,17 +137,26 @@ def start_from_components(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> N
         layer.bias.copy_(bias)
 
 
-def latents(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> Iterator[tuple[Tensor, Tensor]]:
-    """mu and sigma of the windows, 512 at a time."""
-    with torch.no_grad():
-        for start in range(0, len(windows), 512):
-            yield model.encode(torch.from_numpy(windows[start : start + 512].astype(np.int64)))
+@torch.no_grad()
+def latents(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    """mu and sigma of many windows, uint8 [N, 256] -> [N, z] each.
+
+    Overlapping windows and returning bars share bars: each distinct one is read once.
+    """
+    distinct, place = np.unique(windows.reshape(-1, BAR), axis=0, return_inverse=True)
+    bars = torch.from_numpy(distinct.astype(np.int64))
+    embeddings = torch.cat([model.bar_embeddings(part) for part in bars.split(4096)])
+    places = torch.from_numpy(place.reshape(len(windows), -1))
+    parts = [model.posterior(embeddings[part]) for part in places.split(1024)]
+    return torch.cat([mu for mu, _ in parts]), torch.cat([sigma for _, sigma in parts])
 
 
 def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int) -> Loss:
     """Third stage: the flow that carries noise to latents of real melodies, each drawn from its posterior."""
-    parts = list(latents(model, corpus.windows))
-    mu, sigma = torch.cat([m for m, _ in parts]), torch.cat([s for _, s in parts])
+    mu, sigma = latents(model, corpus.windows)
+    with torch.no_grad():
+        prior.mean.copy_(mu.mean(0))
+        prior.scale.copy_((mu.var(0) + (sigma**2).mean(0)).sqrt())
 
     def loss(step: int, share: float) -> tuple[Tensor, dict[str, float]]:
         chosen = torch.from_numpy(rng.choice(len(mu), size=batch, p=corpus.weight))

@@ -1,0 +1,238 @@
+"""Moving a latent vector to where the decoder makes music of the wanted kind, and no further.
+
+The actor makes a gated residual move, z' = (1 - g) z + g dz, conditioned on the targets (Engel, Hoffman and Roberts
+2018, arXiv 1711.05772, "Latent Constraints"). The critic judges z' twice. Realism: is this the latent of a real
+melody? Trained on encoded melodies against drawn and moved latents. Value: how large will the decoded melody's losses
+be? Trained on the exact losses of decoded melodies, which need no gradient. The actor descends both.
+
+`train` does this in advance, over random targets and starts; `retrain` goes on with it for a few rounds at a request,
+on copies, and keeps the best candidate by exact measures.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from generator.key import transpose
+from generator.losses import LOSSES, Melodies, Targets
+
+Tokens = npt.NDArray[np.uint8]
+Decode = Callable[[Tensor], Tokens]  # latents [N, z] -> uint8 [N, 256]
+
+CONDITIONS = 3  # density, pitch, mode
+PENALTY = 10.0  # of the realism's gradient (Gulrajani et al. 2017)
+REALISM_WEIGHT = 0.3
+DISTANCE_WEIGHT = 0.1
+WEIGHTS = torch.tensor([weight for _, weight in LOSSES])
+
+
+@dataclass(frozen=True)
+class ActorCriticConfig:
+    """z: length of the latent; hidden: width of the layers; features: what the value keeps of a latent."""
+
+    z: int = 512
+    hidden: int = 512
+    features: int = 32
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int) or not 1 <= value <= 8192:
+                raise ValueError(f"actor-critic config: {name} must be a whole number from 1 to 8192, not {value!r}")
+
+
+def condition(targets: Targets) -> Tensor:
+    """Targets as the networks see them: three numbers around -1..1, [3]."""
+    return torch.tensor([(targets.density - 5.5) / 2, (targets.pitch - 69) / 6, 1.0 if targets.major else -1.0])
+
+
+def perceptron(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
+    """Two hidden layers."""
+    return nn.Sequential(
+        nn.Linear(n_in, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, n_out)
+    )
+
+
+class Actor(nn.Module):
+    """z [N, z], conditions [N, 3] -> moved z' [N, z]. Starts close to no move: the gate opens at about .1."""
+
+    def __init__(self, config: ActorCriticConfig) -> None:
+        super().__init__()
+        self.move = perceptron(config.z + CONDITIONS, config.hidden, 2 * config.z)
+        nn.init.constant_(self.move[-1].bias[: config.z], -2.0)
+
+    def forward(self, z: Tensor, conditions: Tensor) -> Tensor:
+        gate, target = self.move(torch.cat([z, conditions], 1)).chunk(2, 1)
+        gate = torch.sigmoid(gate)
+        return (1 - gate) * z + gate * target
+
+
+class Critic(nn.Module):
+    """Both judgements of a latent."""
+
+    def __init__(self, config: ActorCriticConfig) -> None:
+        super().__init__()
+        self.real = perceptron(config.z, config.hidden // 2, 1)
+        self.read = perceptron(config.z, config.hidden, config.features)
+        self.judge = perceptron(config.features + CONDITIONS, config.hidden // 4, len(LOSSES))
+
+    def realism(self, z: Tensor) -> Tensor:
+        """Logit that z [N, z] is the latent of a real melody: [N]."""
+        logit: Tensor = self.real(z)[:, 0]
+        return logit
+
+    def value(self, z: Tensor, conditions: Tensor) -> Tensor:
+        """Losses expected of the decoded melody, in the order of `LOSSES`: [N, losses], at least 0."""
+        return F.softplus(self.judge(torch.cat([self.read(z), conditions], 1)))
+
+
+class ActorCritic(nn.Module):
+    """The two, and the spread of real latents that distances are measured in.
+
+    spread [z]: standard deviation of the latents of real melodies.
+    """
+
+    spread: Tensor
+
+    def __init__(self, config: ActorCriticConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.actor, self.critic = Actor(config), Critic(config)
+        self.register_buffer("spread", torch.ones(config.z))
+
+    def distance(self, z: Tensor, moved: Tensor) -> Tensor:
+        """Length of the move, log(1 + dz^2) in units of the spread, mean over the latent's numbers: [N]."""
+        return torch.log1p(((moved - z) / self.spread) ** 2).mean(1)
+
+    def actor_loss(self, z: Tensor, conditions: Tensor) -> Tensor:
+        """What the actor descends: expected losses, lack of realism and length of the move."""
+        moved = self.actor(z, conditions)
+        wanted = (self.critic.value(moved, conditions) * WEIGHTS.to(z.device)).sum(1)
+        unreal = F.softplus(-self.critic.realism(moved))
+        return (wanted + REALISM_WEIGHT * unreal + DISTANCE_WEIGHT * self.distance(z, moved)).mean()
+
+    def realism_loss(self, real: Tensor, other: Tensor) -> Tensor:
+        """Logistic loss of telling real latents from drawn and moved ones, with a gradient penalty between them."""
+        mix = torch.rand(len(real), 1, device=real.device)
+        between = (mix * real + (1 - mix) * other).requires_grad_()
+        (gradient,) = torch.autograd.grad(self.critic.realism(between).sum(), between, create_graph=True)
+        penalty = ((gradient * self.spread).norm(dim=1) - 1).clamp_min(0).square().mean()
+        told = F.softplus(-self.critic.realism(real)).mean() + F.softplus(self.critic.realism(other)).mean()
+        return told + PENALTY * penalty
+
+    def value_loss(self, z: Tensor, conditions: Tensor, losses: Tensor) -> Tensor:
+        """How far the value was from exact losses [N, losses]; Huber, since a rare melody is far off."""
+        return F.smooth_l1_loss(self.critic.value(z, conditions), losses)
+
+
+def exact_losses(melodies: Melodies, targets: Targets) -> npt.NDArray[np.float32]:
+    """All losses of decoded melodies, in the order of `LOSSES`: [N, losses]."""
+    return np.stack([loss(melodies, targets) for loss, _ in LOSSES], 1).astype(np.float32)
+
+
+def fit_register(tokens: Tokens, pitch: float) -> tuple[Tokens, npt.NDArray[np.int64]]:
+    """The same melodies in the key whose mean pitch is nearest the reference, at most 6 semitones away.
+
+    The model plays in one key; which one is heard is free, and the register decides it. Returns tokens and the
+    semitones moved, [N].
+    """
+    moved = np.clip(np.rint(pitch - Melodies(tokens).pitch), -6, 6).astype(np.int64)
+    return transpose(tokens, moved), moved
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of re-training, as the page draws it. Losses and realism are of the best candidate so far.
+
+    losses: by name; realism: probability 0..1 that the critic takes it for real; move: length of the move.
+    """
+
+    number: int
+    losses: dict[str, float]
+    total: float
+    realism: float
+    move: float
+    tokens: Tokens
+
+
+@dataclass
+class Retrained:
+    """What re-training found: latent [z], tokens [256] in the key that fits the register, semitones moved to it, and
+    the rounds that led there."""
+
+    z: Tensor
+    tokens: Tokens
+    shift: int
+    trace: list[Round] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a request is re-trained: rounds at most, gradient steps a round, rate, and the total loss (of the
+    exact losses, weighed) at which it is good enough to stop."""
+
+    rounds: int = 8
+    steps: int = 6
+    rate: float = 5e-4
+    enough: float = 0.5
+
+
+def retrain(
+    networks: ActorCritic,
+    decode: Decode,
+    starts: Tensor,
+    targets: Targets,
+    effort: Effort = Effort(),  # noqa: B008 - frozen
+    on_round: Callable[[Round], None] | None = None,
+) -> Retrained:
+    """Re-train copies of actor and critic on one request's candidates, starts [N, z]; keep the best candidate.
+
+    Round 0 judges the starts as they are. `on_round` sees every round as it ends, in the caller's thread.
+    """
+    own = copy.deepcopy(networks)
+    optimiser = torch.optim.Adam([*own.actor.parameters(), *own.critic.read.parameters()], lr=effort.rate)
+    conditions = condition(targets).to(starts).expand(len(starts), CONDITIONS)
+    seen_z: list[Tensor] = []
+    seen_losses: list[Tensor] = []
+    best: Retrained | None = None
+    least = np.inf
+    trace: list[Round] = []
+    for number in range(effort.rounds + 1):
+        if number:
+            known_z, known = torch.cat(seen_z), torch.cat(seen_losses)
+            for _ in range(effort.steps):
+                optimiser.zero_grad()
+                own.value_loss(known_z, conditions[:1].expand(len(known_z), CONDITIONS), known).backward()  # type: ignore[no-untyped-call]
+                own.actor_loss(starts, conditions).backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+        with torch.no_grad():
+            candidates = own.actor(starts, conditions) if number else starts
+            realism = torch.sigmoid(own.critic.realism(candidates))
+            moves = own.distance(starts, candidates)
+        home = decode(candidates)
+        seen_z.append(candidates)
+        seen_losses.append(torch.from_numpy(exact_losses(Melodies(home), targets)).to(starts.device))
+        tokens, shifts = fit_register(home, targets.pitch)
+        losses = exact_losses(Melodies(tokens), targets)
+        totals = losses @ WEIGHTS.numpy() + REALISM_WEIGHT * (1 - realism.cpu().numpy())
+        first = int(totals.argmin())
+        if totals[first] < least:
+            least = float(totals[first])
+            best = Retrained(candidates[first], tokens[first], int(shifts[first]))
+            named = {loss.name: float(value) for (loss, _), value in zip(LOSSES, losses[first], strict=True)}
+            measured = (named, least, float(realism[first]), float(moves[first]), tokens[first])
+        trace.append(Round(number, *measured))
+        if on_round is not None:
+            on_round(trace[-1])
+        if number and least <= effort.enough:
+            break
+    assert best is not None  # round 0 always judges the starts
+    best.trace = trace
+    return best

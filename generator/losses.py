@@ -1,0 +1,148 @@
+"""What a melody should be like for a target: exact losses of decoded melodies, each one a small class.
+
+Every loss takes `Melodies` (a batch on the token grid) and `Targets`, and gives one number a melody, at least 0 and 0
+where nothing is left to wish. They need no gradient: the critic's value learns them. To add a loss, write a class with
+a `name` and a call, and put it, with its weight, into `LOSSES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from generator.harmony import CHORD_QUALITIES, chords_of
+from generator.key import key_correlations, pitch_class_durations, sounding_pitch
+from generator.spectrum import step_energy
+
+Floats = npt.NDArray[np.float64]
+
+BAR = 16
+BARS = 16
+# A note's loss by its role in its bar's chord: "a small loss for chord tones and a large one for the others".
+ROLE_LOSS = {"root": 0.0, "third": 0.1, "fifth": 0.1, "other": 1.0}
+BEAT_WEIGHT = np.array([2.0, 1.0, 1.0, 1.0] * 4)  # a sixteenth on a quarter's beat counts twice
+EVEN_WINDOWS = 1.25  # notes; how far a window of real melodies strays from its melody's mean (median of the corpus)
+MODE_MARGIN = 0.05  # lead of the best key of the wanted mode, in correlation, from which nothing is left to wish
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is asked for: density in note onsets a bar, mean pitch in MIDI numbers weighed by duration, mode, and the
+    tempo in quarter notes a minute it will be played at."""
+
+    density: float
+    pitch: float
+    major: bool
+    tempo: float = 120.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("density", 1.0, 12.0), ("pitch", 48.0, 90.0), ("tempo", 40.0, 220.0)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"target {name} must lie from {low:g} to {high:g}, not {value:g}")
+
+
+class Melodies:
+    """A batch of melodies, tokens uint8 [N, 256], and what the losses measure of them, each worked out once."""
+
+    def __init__(self, tokens: npt.NDArray[np.integer]) -> None:
+        if tokens.ndim != 2 or tokens.shape[1] != BARS * BAR:
+            raise ValueError(f"expected melodies [N, {BARS * BAR}], got {list(tokens.shape)}")
+        self.tokens = tokens
+
+    @cached_property
+    def sounding(self) -> npt.NDArray[np.int16]:
+        """MIDI pitch at each step, 0 in silence: [N, 256]."""
+        return sounding_pitch(self.tokens)
+
+    @cached_property
+    def density(self) -> Floats:
+        """Note onsets a bar: [N]."""
+        return np.asarray((self.tokens >= 2).sum(1) / BARS)
+
+    @cached_property
+    def pitch(self) -> Floats:
+        """Mean MIDI pitch, weighed by duration: [N]; 0 for a silent melody."""
+        return np.asarray(self.sounding.sum(1) / np.maximum((self.sounding > 0).sum(1), 1))
+
+    @cached_property
+    def mode(self) -> Floats:
+        """Lead of the best major key over the best minor one, in correlation with the key profiles: [N], > 0 major."""
+        correlations = key_correlations(pitch_class_durations(self.tokens))
+        return np.asarray(correlations[:, :12].max(1) - correlations[:, 12:].max(1))
+
+    @cached_property
+    def window_notes(self) -> Floats:
+        """The spectrogram's energy in each bar, in held notes: [N, 16]."""
+        energy = step_energy(self.tokens, equal_loudness=True)
+        return np.asarray(energy.reshape(-1, BARS, BAR).sum(2), float)
+
+    @cached_property
+    def role_loss(self) -> Floats:
+        """Mean of `ROLE_LOSS` over the sounding sixteenths, on the beat twice: [N], 0..1."""
+        root, quality = chords_of(self.tokens)  # [N, 16] each
+        interval = (self.sounding.reshape(-1, BARS, BAR) - root[:, :, None]) % 12
+        table = np.full((len(CHORD_QUALITIES), 12), ROLE_LOSS["other"])
+        for row, tones in enumerate(CHORD_QUALITIES.values()):
+            for role, tone in zip(("root", "third", "fifth"), tones, strict=False):
+                table[row, tone] = ROLE_LOSS[role]
+        loss = np.where(root[:, :, None] >= 0, table[quality[:, :, None], interval], ROLE_LOSS["other"])
+        weight = (self.sounding > 0).reshape(-1, BARS, BAR) * BEAT_WEIGHT
+        return np.asarray((loss * weight).sum((1, 2)) / np.maximum(weight.sum((1, 2)), 1))
+
+
+class Loss(Protocol):
+    """One thing a melody should be like."""
+
+    name: str
+
+    def __call__(self, melodies: Melodies, targets: Targets) -> Floats:
+        """One number >= 0 a melody, [N]."""
+        ...
+
+
+class PitchLoss:
+    """Chord tones, and the register: `role_loss` (0..1) plus the mean pitch's distance from the reference in octaves."""
+
+    name = "pitch"
+
+    def __call__(self, melodies: Melodies, targets: Targets) -> Floats:
+        return melodies.role_loss + np.abs(melodies.pitch - targets.pitch) / 12
+
+
+class DensityLoss:
+    """Neither crowded nor missing: note onsets a bar against the reference, and the energy of each window.
+
+    In notes a bar: the distance of the mean onsets from the reference, plus a quarter of how much further than in real
+    melodies the windows' energy strays from its own mean.
+    """
+
+    name = "density"
+
+    def __call__(self, melodies: Melodies, targets: Targets) -> Floats:
+        windows = melodies.window_notes
+        spread = np.abs(windows - windows.mean(1, keepdims=True)).mean(1)
+        return np.abs(melodies.density - targets.density) + 0.25 * np.maximum(spread - EVEN_WINDOWS, 0)
+
+
+class ModeLoss:
+    """Major or minor: what the best key of the wanted mode lacks of leading the other mode's by `MODE_MARGIN`."""
+
+    name = "mode"
+
+    def __call__(self, melodies: Melodies, targets: Targets) -> Floats:
+        lead = melodies.mode if targets.major else -melodies.mode
+        return np.maximum(MODE_MARGIN - lead, 0) / MODE_MARGIN
+
+
+# Weights bring the losses to one scale: half a note a bar, half an octave and a tenth of the mode's margin are alike.
+LOSSES: tuple[tuple[Loss, float], ...] = ((PitchLoss(), 2.0), (DensityLoss(), 1.0), (ModeLoss(), 0.5))
+
+
+def total_loss(melodies: Melodies, targets: Targets) -> Floats:
+    """The weighted sum of all losses: [N]."""
+    return np.sum([weight * loss(melodies, targets) for loss, weight in LOSSES], axis=0)

@@ -1,0 +1,59 @@
+"""Note statistics of melodies, and how far two sets of melodies overlap in them.
+
+The features are those of Yang and Lerch 2018 ("On the evaluation of generative models in music") and Wu and Yang 2020
+(2008.01307) that a melody on the grid has. Overlap is the area common to two normalised histograms on one grid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from generator.key import home_shift, pitch_class_durations, sounding_pitch, transpose
+
+Floats = npt.NDArray[np.float64]
+
+BAR = 16
+LAGS = (1, 2, 4, 8)
+BINS = 20
+C_MAJOR = np.isin(np.arange(12), (0, 2, 4, 5, 7, 9, 11))
+
+
+def note_statistics(tokens: npt.NDArray[np.integer]) -> dict[str, Floats]:
+    """Statistics by name, one number a melody: tokens [N, 256] -> [N] each.
+
+    density: onsets a bar. mean interval: semitones between neighbouring notes. large intervals: share over 7
+    semitones. pitch-class entropy: bits. scale consistency: share of sounding time in the best-fitting key's scale.
+    groove consistency: 1 minus the mean difference of neighbouring bars' onset patterns. lag k: share of bars that
+    equal the one k before, note for note.
+    """
+    count = len(tokens)
+    onsets = tokens >= 2
+    pitch = sounding_pitch(tokens).astype(np.float64)
+    found: dict[str, Floats] = {"density": onsets.sum(1) / (tokens.shape[1] / BAR)}
+    mean_interval, large = np.zeros(count), np.zeros(count)
+    for row in range(count):
+        intervals = np.abs(np.diff(pitch[row, onsets[row]]))
+        if len(intervals):
+            mean_interval[row], large[row] = intervals.mean(), (intervals > 7).mean()
+    found["mean interval"], found["large intervals"] = mean_interval, large
+    durations = pitch_class_durations(tokens).astype(np.float64)
+    share = durations / np.maximum(durations.sum(1, keepdims=True), 1)
+    found["pitch-class entropy"] = -(share * np.log2(np.maximum(share, 1e-12))).sum(1)
+    at_home = pitch_class_durations(transpose(tokens, home_shift(tokens)))
+    found["scale consistency"] = at_home[:, C_MAJOR].sum(1) / np.maximum(at_home.sum(1), 1)
+    bars = onsets.reshape(count, -1, BAR)
+    found["groove consistency"] = 1 - (bars[:, 1:] != bars[:, :-1]).mean((1, 2))
+    by_bar = tokens.reshape(count, -1, BAR)
+    for lag in LAGS:
+        found[f"lag {lag}"] = (by_bar[:, lag:] == by_bar[:, :-lag]).all(2).mean(1)
+    return found
+
+
+def overlap(first: Floats, second: Floats) -> float:
+    """Area common to the two samples' histograms, 0..1, on 20 bins from their common 1st to 99th percentile."""
+    both = np.concatenate([first, second])
+    low, high = np.percentile(both, [1, 99])
+    edges = np.linspace(low, max(high, low + 1e-9), BINS + 1)
+    shares = [np.histogram(np.clip(each, low, high), edges)[0] / len(each) for each in (first, second)]
+    return float(np.minimum(*shares).sum())
