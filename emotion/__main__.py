@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from . import EmotionError, PictureError, categories, outline, read, strongest
+from . import EmotionError, PictureError, RecogniserError, categories, outline, read, strongest
 from .picture import MAX_BYTES
 from .reading import Reading
 from .recognizer import RECOGNISERS, load_recogniser
@@ -21,15 +22,25 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
     except EmotionError as err:
         print(f"python -m emotion {options.command}: {err}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 
 
 def _read(options: argparse.Namespace) -> None:
     data = _load(options.photo)
-    reading = read(data, options.face - 1, options.recogniser)
+    try:
+        reading = read(data, options.face - 1, options.recogniser)
+    except RecogniserError as err:
+        if options.recogniser == "embedded":
+            raise
+        print(f"{options.recogniser} cannot read it, so embedded does: {err}", file=sys.stderr)
+        reading = read(data, options.face - 1)
     if options.box:
         _save(options.box, outline(data, reading))
     print(json.dumps(asdict(reading), ensure_ascii=False, indent=2) if options.json else describe(reading))
@@ -73,9 +84,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _build(options: argparse.Namespace) -> None:
     from .build import build
+    from .weights import sha256
 
     build(options.out, options.packages)
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB, SHA-256 {sha256(options.out)}")
 
 
 def _fetch(options: argparse.Namespace) -> None:

@@ -68,8 +68,8 @@ def find_faces(pixels: RGB) -> list[tuple[Face, RGB]]:
 @cache
 def load_deepface() -> Any:
     """The DeepFace module, with our detector in its table. The first call takes about half a second."""
-    # On onnxruntime DeepFace needs neither TensorFlow nor torch.
-    os.environ.setdefault("DEEPFACE_BACKEND_ENGINE", "onnx")
+    # On onnxruntime DeepFace needs neither TensorFlow nor torch, and its weights are no pickle.
+    os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"
     _ensure_home()
     import cv2
     from deepface import DeepFace

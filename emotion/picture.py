@@ -6,7 +6,7 @@ Every limit on what is accepted stands here. Nothing is written or logged: a pic
 from __future__ import annotations
 
 import io
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ MAX_RATIO = 20  # long side to short side
 # A face needs about 100 pixels; a picture whose longer side has 1280 shows ten of them side by side.
 WORK_SIDE = 1280
 # Pillow has many more readers; what visitors do not have is not opened at all.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIF")
 
 EXIF_ORIENTATION = 0x0112
 _T = Image.Transpose
@@ -67,6 +67,9 @@ def decode(data: bytes) -> Picture:
             pixels = np.array(upright, np.uint8)
     except PictureError:
         raise
+    except Image.DecompressionBombError as err:  # Pillow's own limit comes first where it is far exceeded
+        raise PictureError(f"The picture has far more than the {MAX_PIXELS // 10**6} million pixels that can be read. "
+                           "Please send a smaller one.") from err  # fmt: skip
     except Exception as err:  # a damaged file can make a decoder fail in any way
         raise PictureError("This is not a picture that can be read: it is damaged or of an unknown type. "
                            "Please send a photo as JPEG, PNG, WebP or HEIC.") from err  # fmt: skip
@@ -91,11 +94,10 @@ def _register_heif() -> None:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Pillow cuts 16-bit and floating-point greys off at 255; scale them instead."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values: NDArray[Any] = np.asarray(image, np.float64)
-        top = 255.0 if values.max() <= 255 else max(65535.0, float(values.max()))
-        return Image.fromarray(np.clip(values * (255 / top), 0, 255).astype(np.uint8))
+    """A mode that can be scaled down and made RGB without loss; Pillow itself would cut 16-bit greys off at 255."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image)
+        return Image.fromarray((grey if grey.max() <= 255 else grey // 257).astype(np.uint8))
     # Palettes cannot be averaged when scaled, and may hide transparency.
     if image.mode in ("P", "PA", "1"):
         return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")

@@ -70,6 +70,7 @@ def fetch(expected: str | None = None) -> str:
                                   "The embedded recogniser needs no download.") from err  # fmt: skip
     actual = sha256(weights)
     if expected is not None and actual != expected.strip().lower():
+        note_file(weights).unlink(missing_ok=True)
         raise RecogniserError(
             f"The weights have SHA-256 {actual}, not the expected {expected[:64]}. They are not used."
         )
