@@ -68,7 +68,8 @@ def notes(tokens: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return np.stack([array[events[on]].astype(np.int64) + PITCH_OFFSET, events[on], ends[on]], axis=1)
 
 
-def _check_qpm(qpm: float) -> float:
+def check_qpm(qpm: float) -> float:
+    """The tempo as a float; MelodyError unless it lies within `QPM_RANGE`."""
     if not QPM_RANGE[0] <= qpm <= QPM_RANGE[1]:
         raise MelodyError(f"a tempo goes from {QPM_RANGE[0]:g} to {QPM_RANGE[1]:g} quarter notes a minute; got {qpm}")
     return float(qpm)
@@ -78,7 +79,7 @@ def tokens_to_sequence(tokens: npt.ArrayLike, qpm: float = 120.0) -> Any:
     """A `note_seq.NoteSequence` of the melody, uint8 [256], at `qpm` quarter notes a minute; velocity 80, program 0."""
     from note_seq.protobuf import music_pb2
 
-    rows, step = notes(tokens), 60.0 / _check_qpm(qpm) / STEPS_PER_QUARTER
+    rows, step = notes(tokens), 60.0 / check_qpm(qpm) / STEPS_PER_QUARTER
     sequence = music_pb2.NoteSequence(ticks_per_quarter=TICKS_PER_QUARTER)
     sequence.tempos.add(qpm=qpm)
     for pitch, start, end in rows.tolist():
@@ -92,7 +93,7 @@ def tokens_to_midi(tokens: npt.ArrayLike, qpm: float = 120.0) -> bytes:
     """A MIDI file of the melody alone, uint8 [256]: one piano track named "Melody", 4/4, one tempo."""
     import pretty_midi
 
-    rows, step = notes(tokens), 60.0 / _check_qpm(qpm) / STEPS_PER_QUARTER
+    rows, step = notes(tokens), 60.0 / check_qpm(qpm) / STEPS_PER_QUARTER
     midi = pretty_midi.PrettyMIDI(resolution=TICKS_PER_QUARTER, initial_tempo=qpm)
     midi.time_signature_changes.append(pretty_midi.TimeSignature(4, 4, 0.0))
     track = pretty_midi.Instrument(program=0, name="Melody")
