@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generator.key import transpose
-from generator.losses import LOSSES, Melodies, Targets
+from generator.losses import LOSSES, Melodies, TargetRows, Targets, exact_losses
 
 Tokens = npt.NDArray[np.uint8]
 Decode = Callable[[Tensor], Tokens]  # latents [N, z] -> uint8 [N, 256]
@@ -48,9 +48,10 @@ class ActorCriticConfig:
                 raise ValueError(f"actor-critic config: {name} must be a whole number from 1 to 8192, not {value!r}")
 
 
-def condition(targets: Targets) -> Tensor:
-    """Targets as the networks see them: three numbers around -1..1, [3]."""
-    return torch.tensor([(targets.density - 5.5) / 2, (targets.pitch - 69) / 6, 1.0 if targets.major else -1.0])
+def condition(targets: TargetRows) -> Tensor:
+    """Targets as the networks see them: three numbers around -1..1 a row, [N, 3]."""
+    columns = (targets.density - 5.5) / 2, (targets.pitch - 69) / 6, np.where(targets.major, 1.0, -1.0)
+    return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
 
 
 def perceptron(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
@@ -66,12 +67,14 @@ class Actor(nn.Module):
     def __init__(self, config: ActorCriticConfig) -> None:
         super().__init__()
         self.move = perceptron(config.z + CONDITIONS, config.hidden, 2 * config.z)
-        nn.init.constant_(self.move[-1].bias[: config.z], -2.0)
+        with torch.no_grad():
+            self.move[-1].bias[: config.z] = -2.0  # type: ignore[operator]
 
     def forward(self, z: Tensor, conditions: Tensor) -> Tensor:
         gate, target = self.move(torch.cat([z, conditions], 1)).chunk(2, 1)
         gate = torch.sigmoid(gate)
-        return (1 - gate) * z + gate * target
+        moved: Tensor = (1 - gate) * z + gate * target
+        return moved
 
 
 class Critic(nn.Module):
@@ -125,16 +128,12 @@ class ActorCritic(nn.Module):
         (gradient,) = torch.autograd.grad(self.critic.realism(between).sum(), between, create_graph=True)
         penalty = ((gradient * self.spread).norm(dim=1) - 1).clamp_min(0).square().mean()
         told = F.softplus(-self.critic.realism(real)).mean() + F.softplus(self.critic.realism(other)).mean()
-        return told + PENALTY * penalty
+        loss: Tensor = told + PENALTY * penalty
+        return loss
 
     def value_loss(self, z: Tensor, conditions: Tensor, losses: Tensor) -> Tensor:
         """How far the value was from exact losses [N, losses]; Huber, since a rare melody is far off."""
         return F.smooth_l1_loss(self.critic.value(z, conditions), losses)
-
-
-def exact_losses(melodies: Melodies, targets: Targets) -> npt.NDArray[np.float32]:
-    """All losses of decoded melodies, in the order of `LOSSES`: [N, losses]."""
-    return np.stack([loss(melodies, targets) for loss, _ in LOSSES], 1).astype(np.float32)
 
 
 def fit_register(tokens: Tokens, pitch: float) -> tuple[Tokens, npt.NDArray[np.int64]]:
@@ -161,16 +160,48 @@ class Round:
     move: float
     tokens: Tokens
 
+    @property
+    def pitch_loss(self) -> float:
+        """Chord tones and register."""
+        return self.losses["pitch"]
+
+    @property
+    def density_loss(self) -> float:
+        """Onsets and windows' energy."""
+        return self.losses["density"]
+
 
 @dataclass
 class Retrained:
-    """What re-training found: latent [z], tokens [256] in the key that fits the register, semitones moved to it, and
-    the rounds that led there."""
+    """What re-training has found so far: latent [z], tokens [256] in the key that fits the register, semitones moved
+    to it, and the rounds that led there."""
 
     z: Tensor
     tokens: Tokens
     shift: int
     trace: list[Round] = field(default_factory=list)
+
+    def consider(
+        self, networks: ActorCritic, number: int, z: Tensor, moves: Tensor, home: Tokens, targets: Targets
+    ) -> None:
+        """Judge a round's candidates by exact measures, keep the best of all rounds, and write the round down.
+
+        Realism counts too, by the critic as trained in advance, which a request cannot talk round.
+        """
+        with torch.no_grad():
+            realism = torch.sigmoid(networks.critic.realism(z)).cpu().numpy()
+        tokens, shifts = fit_register(home, targets.pitch)
+        losses = exact_losses(Melodies(tokens), targets)
+        totals = losses @ WEIGHTS.numpy() + REALISM_WEIGHT * (1 - realism)
+        best = int(totals.argmin())
+        if not self.trace or totals[best] < self.trace[-1].total:
+            self.z, self.tokens, self.shift = z[best], tokens[best], int(shifts[best])
+            named = {loss.name: float(value) for (loss, _), value in zip(LOSSES, losses[best], strict=True)}
+            self.trace.append(
+                Round(number, named, float(totals[best]), float(realism[best]), float(moves[best]), tokens[best])
+            )
+        else:
+            self.trace.append(replace(self.trace[-1], number=number))
 
 
 @dataclass(frozen=True)
@@ -189,50 +220,42 @@ def retrain(
     decode: Decode,
     starts: Tensor,
     targets: Targets,
-    effort: Effort = Effort(),  # noqa: B008 - frozen
+    effort: Effort,
     on_round: Callable[[Round], None] | None = None,
 ) -> Retrained:
     """Re-train copies of actor and critic on one request's candidates, starts [N, z]; keep the best candidate.
 
     Round 0 judges the starts as they are. `on_round` sees every round as it ends, in the caller's thread.
     """
-    own = copy.deepcopy(networks)
-    optimiser = torch.optim.Adam([*own.actor.parameters(), *own.critic.read.parameters()], lr=effort.rate)
-    conditions = condition(targets).to(starts).expand(len(starts), CONDITIONS)
+    own = copy.deepcopy(networks).requires_grad_(True)
+    critic = torch.optim.Adam(own.critic.read.parameters(), lr=effort.rate)
+    actor = torch.optim.Adam(own.actor.parameters(), lr=effort.rate)
+    conditions = condition(targets.rows(len(starts))).to(starts)
+    moves = torch.zeros(len(starts), device=starts.device)
+    found = Retrained(starts[0], np.zeros(0, np.uint8), 0)
     seen_z: list[Tensor] = []
     seen_losses: list[Tensor] = []
-    best: Retrained | None = None
-    least = np.inf
-    trace: list[Round] = []
+    candidates = starts
     for number in range(effort.rounds + 1):
         if number:
             known_z, known = torch.cat(seen_z), torch.cat(seen_losses)
+            repeated = conditions.repeat(number, 1)
             for _ in range(effort.steps):
-                optimiser.zero_grad()
-                own.value_loss(known_z, conditions[:1].expand(len(known_z), CONDITIONS), known).backward()  # type: ignore[no-untyped-call]
+                critic.zero_grad()
+                own.value_loss(known_z, repeated, known).backward()  # type: ignore[no-untyped-call]
+                critic.step()
+                actor.zero_grad()
                 own.actor_loss(starts, conditions).backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-        with torch.no_grad():
-            candidates = own.actor(starts, conditions) if number else starts
-            realism = torch.sigmoid(own.critic.realism(candidates))
-            moves = own.distance(starts, candidates)
+                actor.step()
+            with torch.no_grad():
+                candidates = own.actor(starts, conditions)
+                moves = own.distance(starts, candidates)
         home = decode(candidates)
         seen_z.append(candidates)
         seen_losses.append(torch.from_numpy(exact_losses(Melodies(home), targets)).to(starts.device))
-        tokens, shifts = fit_register(home, targets.pitch)
-        losses = exact_losses(Melodies(tokens), targets)
-        totals = losses @ WEIGHTS.numpy() + REALISM_WEIGHT * (1 - realism.cpu().numpy())
-        first = int(totals.argmin())
-        if totals[first] < least:
-            least = float(totals[first])
-            best = Retrained(candidates[first], tokens[first], int(shifts[first]))
-            named = {loss.name: float(value) for (loss, _), value in zip(LOSSES, losses[first], strict=True)}
-            measured = (named, least, float(realism[first]), float(moves[first]), tokens[first])
-        trace.append(Round(number, *measured))
+        found.consider(networks, number, candidates, moves, home, targets)
         if on_round is not None:
-            on_round(trace[-1])
-        if number and least <= effort.enough:
+            on_round(found.trace[-1])
+        if number and found.trace[-1].total <= effort.enough:
             break
-    assert best is not None  # round 0 always judges the starts
-    best.trace = trace
-    return best
+    return found

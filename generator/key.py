@@ -77,7 +77,7 @@ def home_shift(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
     """
     best = key_correlations(pitch_class_durations(tokens)).argmax(-1)
     major_tonic = np.where(best < 12, best, best - 12 + 3) % 12
-    return ((-major_tonic + 6) % 12 - 6).astype(np.int16)
+    return np.asarray((-major_tonic + 6) % 12 - 6, np.int16)
 
 
 def transpose(tokens: npt.NDArray[np.integer], semitones: npt.ArrayLike) -> npt.NDArray[np.uint8]:

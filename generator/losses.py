@@ -45,6 +45,22 @@ class Targets:
             if not low <= value <= high:
                 raise ValueError(f"target {name} must lie from {low:g} to {high:g}, not {value:g}")
 
+    def rows(self, count: int) -> TargetRows:
+        """The same target for each of `count` melodies."""
+        return TargetRows(np.full(count, self.density), np.full(count, self.pitch), np.full(count, self.major))
+
+
+@dataclass(frozen=True)
+class TargetRows:
+    """A target for each melody of a batch: arrays [N]."""
+
+    density: Floats
+    pitch: Floats
+    major: npt.NDArray[np.bool_]
+
+
+Wanted = Targets | TargetRows
+
 
 class Melodies:
     """A batch of melodies, tokens uint8 [N, 256], and what the losses measure of them, each worked out once."""
@@ -53,6 +69,13 @@ class Melodies:
         if tokens.ndim != 2 or tokens.shape[1] != BARS * BAR:
             raise ValueError(f"expected melodies [N, {BARS * BAR}], got {list(tokens.shape)}")
         self.tokens = tokens
+
+    def rows(self, index: npt.NDArray[np.integer]) -> Melodies:
+        """Some of the melodies, with what is worked out already."""
+        chosen = Melodies(self.tokens[index])
+        measured = {name: value for name, value in vars(self).items() if name != "tokens"}
+        vars(chosen).update({name: value[index] for name, value in measured.items()})
+        return chosen
 
     @cached_property
     def sounding(self) -> npt.NDArray[np.int16]:
@@ -82,17 +105,29 @@ class Melodies:
         return np.asarray(energy.reshape(-1, BARS, BAR).sum(2), float)
 
     @cached_property
+    def roles(self) -> npt.NDArray[np.int8]:
+        """What each step's note is in its bar's chord, an index into `ROLE_LOSS`; -1 in silence: [N, 256]."""
+        root, quality = chords_of(self.tokens)  # [N, 16] each
+        table = np.full((len(CHORD_QUALITIES), 12), len(ROLE_LOSS) - 1, np.int8)
+        for row, tones in enumerate(CHORD_QUALITIES.values()):
+            table[row, list(tones[:3])] = (0, 1, 2)
+        interval = (self.sounding.reshape(-1, BARS, BAR) - root[:, :, None]) % 12
+        roles = table[quality[:, :, None], interval].reshape(self.tokens.shape)
+        return np.where(self.sounding > 0, roles, -1).astype(np.int8)
+
+    @cached_property
     def role_loss(self) -> Floats:
         """Mean of `ROLE_LOSS` over the sounding sixteenths, on the beat twice: [N], 0..1."""
-        root, quality = chords_of(self.tokens)  # [N, 16] each
-        interval = (self.sounding.reshape(-1, BARS, BAR) - root[:, :, None]) % 12
-        table = np.full((len(CHORD_QUALITIES), 12), ROLE_LOSS["other"])
-        for row, tones in enumerate(CHORD_QUALITIES.values()):
-            for role, tone in zip(("root", "third", "fifth"), tones, strict=False):
-                table[row, tone] = ROLE_LOSS[role]
-        loss = np.where(root[:, :, None] >= 0, table[quality[:, :, None], interval], ROLE_LOSS["other"])
-        weight = (self.sounding > 0).reshape(-1, BARS, BAR) * BEAT_WEIGHT
-        return np.asarray((loss * weight).sum((1, 2)) / np.maximum(weight.sum((1, 2)), 1))
+        loss = np.array([*ROLE_LOSS.values(), 0.0])[self.roles]  # -1, silence, is the last
+        weight = (self.roles >= 0) * np.tile(BEAT_WEIGHT, BARS)
+        return np.asarray((loss * weight).sum(1) / np.maximum(weight.sum(1), 1))
+
+    @cached_property
+    def chord_tones(self) -> Floats:
+        """Share of the sounding time on a root, third or fifth: [N], 0..1."""
+        sounding = (self.roles >= 0).sum(1)
+        other = (self.roles == len(ROLE_LOSS) - 1).sum(1)
+        return np.asarray((sounding - other) / np.maximum(sounding, 1))
 
 
 class Loss(Protocol):
@@ -100,17 +135,17 @@ class Loss(Protocol):
 
     name: str
 
-    def __call__(self, melodies: Melodies, targets: Targets) -> Floats:
+    def __call__(self, melodies: Melodies, targets: Wanted) -> Floats:
         """One number >= 0 a melody, [N]."""
         ...
 
 
 class PitchLoss:
-    """Chord tones, and the register: `role_loss` (0..1) plus the mean pitch's distance from the reference in octaves."""
+    """Chord tones and register: `role_loss` (0..1) plus the mean pitch's distance from the reference in octaves."""
 
     name = "pitch"
 
-    def __call__(self, melodies: Melodies, targets: Targets) -> Floats:
+    def __call__(self, melodies: Melodies, targets: Wanted) -> Floats:
         return melodies.role_loss + np.abs(melodies.pitch - targets.pitch) / 12
 
 
@@ -123,10 +158,11 @@ class DensityLoss:
 
     name = "density"
 
-    def __call__(self, melodies: Melodies, targets: Targets) -> Floats:
+    def __call__(self, melodies: Melodies, targets: Wanted) -> Floats:
         windows = melodies.window_notes
         spread = np.abs(windows - windows.mean(1, keepdims=True)).mean(1)
-        return np.abs(melodies.density - targets.density) + 0.25 * np.maximum(spread - EVEN_WINDOWS, 0)
+        distance = np.abs(melodies.density - targets.density)
+        return np.asarray(distance + 0.25 * np.maximum(spread - EVEN_WINDOWS, 0))
 
 
 class ModeLoss:
@@ -134,15 +170,15 @@ class ModeLoss:
 
     name = "mode"
 
-    def __call__(self, melodies: Melodies, targets: Targets) -> Floats:
-        lead = melodies.mode if targets.major else -melodies.mode
-        return np.maximum(MODE_MARGIN - lead, 0) / MODE_MARGIN
+    def __call__(self, melodies: Melodies, targets: Wanted) -> Floats:
+        lead = np.where(targets.major, melodies.mode, -melodies.mode)
+        return np.asarray(np.maximum(MODE_MARGIN - lead, 0) / MODE_MARGIN)
 
 
 # Weights bring the losses to one scale: half a note a bar, half an octave and a tenth of the mode's margin are alike.
 LOSSES: tuple[tuple[Loss, float], ...] = ((PitchLoss(), 2.0), (DensityLoss(), 1.0), (ModeLoss(), 0.5))
 
 
-def total_loss(melodies: Melodies, targets: Targets) -> Floats:
-    """The weighted sum of all losses: [N]."""
-    return np.sum([weight * loss(melodies, targets) for loss, weight in LOSSES], axis=0)
+def exact_losses(melodies: Melodies, targets: Wanted) -> npt.NDArray[np.float32]:
+    """All losses of decoded melodies, in the order of `LOSSES`: [N, losses]."""
+    return np.stack([loss(melodies, targets) for loss, _ in LOSSES], 1).astype(np.float32)

@@ -17,4 +17,5 @@ def attend(projected: Tensor, heads: int) -> Tensor:
     batch, bars, width = projected.shape[0], projected.shape[1], projected.shape[2] // 3
     q, k, v = projected.view(batch, bars, 3, heads, width // heads).permute(2, 0, 3, 1, 4)  # [B, heads, bars, size]
     weights = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(width // heads), -1)
-    return (weights @ v).transpose(1, 2).reshape(batch, bars, width)
+    mixed: Tensor = (weights @ v).transpose(1, 2).reshape(batch, bars, width)
+    return mixed

@@ -47,7 +47,9 @@ def load_corpus(path: Path, split: str) -> Corpus:
     with np.load(path, allow_pickle=False) as data:
         missing = {"windows", "split", "cluster"} - set(data.files)
         if missing:
-            raise ValueError(f"{path}: expected arrays windows, split and cluster; {', '.join(sorted(missing))} missing")
+            raise ValueError(
+                f"{path}: expected arrays windows, split and cluster; {', '.join(sorted(missing))} missing"
+            )
         chosen = data["split"] == SPLITS[split]
         windows, cluster = data["windows"][chosen], data["cluster"][chosen]
     if windows.ndim != 2 or windows.shape[1] != STEPS or windows.dtype != np.uint8 or (windows >= TOKENS).any():

@@ -32,7 +32,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.out(attend(self.qkv(self.norm_mix(x)), self.heads))
-        return x + self.down(F.gelu(self.up(self.norm_bar(x))))
+        out: Tensor = x + self.down(F.gelu(self.up(self.norm_bar(x))))
+        return out
 
 
 class Mixer(nn.Module):
@@ -123,9 +124,13 @@ class MelodyVAE(nn.Module):
         config = self.config
         batch = z.shape[0]
         embeddings = self.embed(z)
-        weight_in, weight_h = self.core.weight_ih_l0, self.core.weight_hh_l0
+        weight_in, weight_h = self.core.get_parameter("weight_ih_l0"), self.core.get_parameter("weight_hh_l0")
         token_part = weight_in[:, : config.tokens].T.contiguous()  # [90, 4H]: the one-hot's product is a row of it
-        constant = embeddings @ weight_in[:, config.tokens :].T + self.core.bias_ih_l0 + self.core.bias_hh_l0
+        constant = (
+            embeddings @ weight_in[:, config.tokens :].T
+            + self.core.get_parameter("bias_ih_l0")
+            + self.core.get_parameter("bias_hh_l0")
+        )
         previous = torch.zeros(batch, 4 * config.core_rnn, device=z.device)
         tokens = torch.empty(batch, embeddings.shape[1] * config.bar, dtype=torch.int64, device=z.device)
         for bar in range(embeddings.shape[1]):

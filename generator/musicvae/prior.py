@@ -57,7 +57,8 @@ class FlowBlock(nn.Module):
         mixed = F.layer_norm(x, (width,)) * (1 + scale_a) + shift_a
         x = x + gate_a * self.out(attend(self.qkv(mixed), self.heads))
         inner = F.layer_norm(x, (width,)) * (1 + scale_b) + shift_b
-        return x + gate_b * self.down(F.gelu(self.up(inner)))
+        out: Tensor = x + gate_b * self.down(F.gelu(self.up(inner)))
+        return out
 
 
 class Prior(nn.Module):
@@ -77,7 +78,7 @@ class Prior(nn.Module):
         self.time = nn.Sequential(
             nn.Linear(config.width, config.width), nn.SiLU(), nn.Linear(config.width, 6 * config.width)
         )
-        nn.init.zeros_(self.time[-1].weight)
+        nn.init.zeros_(self.time[-1].weight)  # type: ignore[arg-type]
         self.blocks = nn.ModuleList(FlowBlock(config.width, config.heads) for _ in range(config.layers))
         self.leave = nn.Linear(config.width, config.z_bar)
         nn.init.zeros_(self.leave.weight)
@@ -88,7 +89,9 @@ class Prior(nn.Module):
     def velocity(self, x: Tensor, time: Tensor) -> Tensor:
         """x [B, z] on the way, time [B] in 0..1 (0 noise, 1 latent) -> dx/dtime [B, z]."""
         config = self.config
-        frequencies = torch.exp(torch.arange(config.width // 2, device=x.device) * (-math.log(1e4) / (config.width // 2)))
+        frequencies = torch.exp(
+            torch.arange(config.width // 2, device=x.device) * (-math.log(1e4) / (config.width // 2))
+        )
         angles = 1000 * time[:, None] * frequencies
         modulation = self.time(torch.cat([angles.sin(), angles.cos()], 1))[:, None]
         hidden = self.enter(x.view(-1, config.bars, config.z_bar)) + self.place

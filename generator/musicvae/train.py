@@ -23,8 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from generator.musicvae.config import Config
-from generator.musicvae.corpus import BAR, STEPS, TOKENS, Corpus, load_corpus
+from generator.musicvae.corpus import BAR, STEPS, TOKENS, Corpus
 from generator.musicvae.model import MelodyVAE
 from generator.musicvae.prior import Prior
 
@@ -52,7 +51,7 @@ RECIPES = {
 BETA = 0.5  # weight of the KL; see docs/melody-model.md for what other values give
 
 
-def shares_of_rate(share: float) -> float:
+def rate_factor(share: float) -> float:
     """The learning rate's factor when `share` of the run is done: 1 for half of it, then a cosine down to .01."""
     return 1.0 if share < 0.5 else max(0.01, math.cos(math.pi * (share - 0.5)))
 
@@ -116,7 +115,7 @@ def start_from_components(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> N
     windows uint8 [N, 256], some thousands. The posterior starts with a standard deviation of .2.
     """
     bars = torch.from_numpy(windows.astype(np.int64)).view(-1, BAR)
-    embeddings = torch.cat([model.bar_embeddings(part) for part in bars.split(16384)])  # [N * 16, width]
+    embeddings = torch.cat([model.bar_embeddings(part) for part in torch.split(bars, 16384)])  # [N * 16, width]
     mean = embeddings.mean(0)
     _, spread, axes = torch.linalg.svd(embeddings - mean, full_matrices=False)
     z_bar = model.config.z_bar
@@ -145,9 +144,9 @@ def latents(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> tuple[Tensor, T
     """
     distinct, place = np.unique(windows.reshape(-1, BAR), axis=0, return_inverse=True)
     bars = torch.from_numpy(distinct.astype(np.int64))
-    embeddings = torch.cat([model.bar_embeddings(part) for part in bars.split(4096)])
+    embeddings = torch.cat([model.bar_embeddings(part) for part in torch.split(bars, 4096)])
     places = torch.from_numpy(place.reshape(len(windows), -1))
-    parts = [model.posterior(embeddings[part]) for part in places.split(1024)]
+    parts = [model.posterior(embeddings[part]) for part in torch.split(places, 1024)]
     return torch.cat([mu for mu, _ in parts]), torch.cat([sigma for _, sigma in parts])
 
 
@@ -192,7 +191,7 @@ def run(
     total, before = recipe.minutes * 60, spent
     while spent < total:
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1.0, (step + 1) / 50) * shares_of_rate(spent / total)
+            group["lr"] = recipe.rate * min(1.0, (step + 1) / 50) * rate_factor(spent / total)
         with torch.autocast("cpu", torch.bfloat16):
             value, figures = loss(step, spent / total)
         optimiser.zero_grad()
@@ -202,7 +201,7 @@ def run(
         step += 1
         if average:
             with torch.no_grad():
-                torch._foreach_lerp_(averaged, weights, 1 - min(average, step / (step + 10)))
+                torch._foreach_lerp_(averaged, list[Tensor](weights), 1 - min(average, step / (step + 10)))
         spent = before + time.monotonic() - begun
         if step % 100 == 0:
             report(step, spent, figures)

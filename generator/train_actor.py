@@ -1,0 +1,105 @@
+"""Training actor and critic in advance, over random targets and starts, for any melody model and prior.
+
+Three things take turns: the value learns the exact losses of decoded melodies, each judged against many random
+targets; the realism learns to tell latents of real melodies from drawn and moved ones; the actor descends both. A
+twentieth of the steps decodes melodies that the actor has just moved, so that the value knows where the actor goes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generator.actor_critic import ActorCritic, ActorCriticConfig, Decode, condition
+from generator.losses import Melodies, TargetRows, exact_losses
+from generator.musicvae.train import rate_factor
+
+BATCH = 256
+CRITIC_RATE, ACTOR_RATE = 5e-4, 3e-4
+POOL = 24_576  # decoded melodies the value learns from at a time; the oldest make room
+REFRESH_EVERY, REFRESH = 20, 128  # steps, melodies
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Targets are drawn evenly from these: note onsets a bar, mean pitch in the model's key."""
+
+    density: tuple[float, float] = (2.0, 9.0)
+    pitch: tuple[float, float] = (58.0, 80.0)
+
+
+def draw_targets(rng: np.random.Generator, count: int, ranges: Ranges = Ranges()) -> TargetRows:
+    """Random joint targets."""
+    return TargetRows(
+        rng.uniform(*ranges.density, count), rng.uniform(*ranges.pitch, count), rng.integers(0, 2, count).astype(bool)
+    )
+
+
+class Pool:
+    """Latents and the melodies they decode to."""
+
+    def __init__(self, z: Tensor, decode: Decode) -> None:
+        self.z, self.melodies = z, Melodies(np.concatenate([decode(part) for part in torch.split(z, 512)]))
+        self._next = 0
+        exact_losses(self.melodies, draw_targets(np.random.default_rng(0), len(z)))  # works the measures out, once
+
+    def replace(self, z: Tensor, decode: Decode) -> None:
+        """Put new latents where the oldest are."""
+        place = np.arange(self._next, self._next + len(z)) % len(self.z)
+        self._next = int(place[-1] + 1) % len(self.z)
+        fresh = Melodies(decode(z))
+        exact_losses(fresh, draw_targets(np.random.default_rng(0), len(z)))
+        self.z[torch.from_numpy(place)] = z
+        for name, value in vars(fresh).items():
+            vars(self.melodies)[name][place] = value
+
+
+def train(
+    decode: Decode,
+    real: Tensor,
+    starts: Tensor,
+    minutes: float,
+    seed: int = 0,
+    report: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
+) -> ActorCritic:
+    """Actor and critic for a model. real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    networks = ActorCritic(ActorCriticConfig(z=real.shape[1]))
+    networks.spread.copy_(real.std(0))
+    pool = Pool(torch.cat([real, starts])[torch.randperm(len(real) + len(starts))][:POOL].clone(), decode)
+    critic = torch.optim.Adam(networks.critic.parameters(), lr=CRITIC_RATE)
+    actor = torch.optim.Adam(networks.actor.parameters(), lr=ACTOR_RATE)
+    begun, step = time.monotonic(), 0
+    while (share := (time.monotonic() - begun) / (60 * minutes)) < 1:
+        critic.param_groups[0]["lr"] = CRITIC_RATE * rate_factor(share)
+        actor.param_groups[0]["lr"] = ACTOR_RATE * rate_factor(share)
+        picked = torch.from_numpy(rng.integers(0, len(pool.z), BATCH))
+        judged = draw_targets(rng, BATCH)
+        losses = torch.from_numpy(exact_losses(pool.melodies.rows(picked.numpy()), judged))
+        value = networks.value_loss(pool.z[picked], condition(judged), losses)
+        begin = starts[torch.from_numpy(rng.integers(0, len(starts), BATCH))]
+        wanted = condition(draw_targets(rng, BATCH))
+        with torch.no_grad():
+            moved = networks.actor(begin, wanted)
+        half = BATCH // 2
+        other = torch.cat([begin[:half], moved[half:]])
+        realism = networks.realism_loss(real[torch.from_numpy(rng.integers(0, len(real), BATCH))], other)
+        critic.zero_grad()
+        (value + realism).backward()  # type: ignore[no-untyped-call]
+        critic.step()
+        drive = networks.actor_loss(begin, wanted)
+        actor.zero_grad()
+        drive.backward()  # type: ignore[no-untyped-call]
+        actor.step()
+        step += 1
+        if step % REFRESH_EVERY == 0 and share > 0.2:
+            pool.replace(moved[:REFRESH], decode)
+        if step % 200 == 0:
+            report(step, {"value": value.item(), "realism": realism.item(), "actor": drive.item()})
+    return networks.eval().requires_grad_(False)
