@@ -110,6 +110,11 @@ class ActorCritic(nn.Module):
         self.actor, self.critic = Actor(config), Critic(config)
         self.register_buffer("spread", torch.ones(config.z))
 
+    @classmethod
+    def for_latent(cls, length: int) -> ActorCritic:
+        """Untrained networks for latents of a length."""
+        return cls(ActorCriticConfig(z=length))
+
     def distance(self, z: Tensor, moved: Tensor) -> Tensor:
         """Length of the move, log(1 + dz^2) in units of the spread, mean over the latent's numbers: [N]."""
         return torch.log1p(((moved - z) / self.spread) ** 2).mean(1)

@@ -8,7 +8,6 @@ twentieth of the steps decodes melodies that the actor has just moved, so that t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from generator.actor_critic import ActorCritic, ActorCriticConfig, Decode, condition
 from generator.losses import Melodies, TargetRows, exact_losses
-from generator.musicvae.train import rate_factor
+from generator.musicvae.train import Report, rate_factor
 
 BATCH = 256
 CRITIC_RATE, ACTOR_RATE = 5e-4, 3e-4
@@ -64,8 +63,8 @@ def train(
     real: Tensor,
     starts: Tensor,
     minutes: float,
-    seed: int = 0,
-    report: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
+    seed: int,
+    report: Report,
 ) -> ActorCritic:
     """Actor and critic for a model. real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior."""
     torch.manual_seed(seed)
@@ -100,6 +99,7 @@ def train(
         step += 1
         if step % REFRESH_EVERY == 0 and share > 0.2:
             pool.replace(moved[:REFRESH], decode)
-        if step % 200 == 0:
-            report(step, {"value": value.item(), "realism": realism.item(), "actor": drive.item()})
+        if step % 100 == 0:
+            figures = {"value": value.item(), "realism": realism.item(), "actor": drive.item()}
+            report(step, time.monotonic() - begun, figures)
     return networks.eval().requires_grad_(False)

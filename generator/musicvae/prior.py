@@ -112,7 +112,7 @@ class Prior(nn.Module):
     def sample(self, count: int, generator: torch.Generator | None = None, steps: int = 24) -> Tensor:
         """Latents of `count` new melodies, [count, z], by `steps` steps of Euler's method."""
         x = torch.randn(count, self.mean.numel(), generator=generator).to(self.mean.device)
-        times = torch.linspace(0, 1, steps + 1, device=x.device)
-        for begin, end in zip(times[:-1], times[1:], strict=True):
-            x = x + (end - begin) * self.velocity(x, begin.expand(count))
+        for step in range(steps):
+            time = torch.full((count,), step / steps, device=x.device)
+            x = x + self.velocity(x, time) / steps
         return x * self.scale + self.mean

@@ -1,0 +1,108 @@
+"""The command line: `python -m generator --help`.
+
+Exit codes: 0 done, 1 it could not be done (the message says why and what to do), 2 the command was not understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_compose(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("compose", help="compose 16 bars for a mood, as MIDI and WAV files")
+    parser.add_argument(
+        "--mood",
+        required=True,
+        help="one of the nine, in English or Korean (peaceful, 평화로움), or a mixture: peaceful=0.7,clear=0.3",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="another number, another tune (default 0)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files (default out/)")
+    parser.add_argument(
+        "--parts", choices=("melody", "chords", "full"), default="full", help="how much is played (default full)"
+    )
+    parser.set_defaults(run=run_compose)
+
+
+def run_compose(args: argparse.Namespace) -> None:
+    """Write NAME.mid and NAME.wav, and print targets and what was reached."""
+    import torch
+
+    from generator.compose import Request, compose
+
+    torch.set_num_threads(1)
+    request = Request.for_moods(read_mixture(args.mood), args.seed, args.parts)
+    args.out.mkdir(parents=True, exist_ok=True)
+    piece = compose(request)
+    for suffix, data in ((".mid", piece.midi), (".wav", piece.wav)):
+        (args.out / (piece.name + suffix)).write_bytes(data)
+        print(f"wrote {args.out / (piece.name + suffix)}")
+    wanted, reached = piece.targets, piece.reached
+    print(f"{'':20}{'target':>10}{'reached':>10}")
+    print(f"{'notes a bar':20}{wanted.density:>10.2f}{reached.density:>10.2f}")
+    print(f"{'mean pitch (MIDI)':20}{wanted.pitch:>10.1f}{reached.pitch:>10.1f}")
+    print(f"{'mode':20}{mode(wanted.major):>10}{mode(reached.major):>10}")
+    print(f"{'tempo (bpm)':20}{wanted.tempo:>10.0f}{piece.tempo:>10.0f}")
+    print(f"{'chord tones':20}{'':>10}{reached.chord_tones:>10.0%}")
+    print(f"key {piece.key}; chords {' '.join(piece.chords)}")
+    last = piece.trace[-1]
+    losses = ", ".join(f"{name} {value:.3f}" for name, value in last.losses.items())
+    print(f"after {last.number} rounds: {losses}; realism {last.realism:.2f}, move {last.move:.2f}")
+
+
+def mode(major: bool) -> str:
+    return "major" if major else "minor"
+
+
+def read_mixture(text: str) -> dict[str, float]:
+    """ "peaceful" or "peaceful=0.7,clear=0.3" -> weights by name. Raises ValueError."""
+    weights = {}
+    for part in text.split(","):
+        name, _, weight = part.partition("=")
+        try:
+            weights[name.strip()] = float(weight) if weight else 1.0
+        except ValueError:
+            raise ValueError(f"expected a number after {name.strip()}=, got {weight!r}") from None
+    return weights
+
+
+def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("train", help="train the melody model, its prior, actor and critic")
+    parser.add_argument("--data", type=Path, required=True, help="npz with windows, split and cluster")
+    parser.add_argument("--out", type=Path, required=True, help="folder for states and weights; goes on from there")
+    parser.add_argument("--minutes", type=float, help="for each stage, instead of the recipes' own")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(run=run_train)
+
+
+def run_train(args: argparse.Namespace) -> None:
+    import torch
+
+    from generator.train import train
+
+    torch.set_num_threads(1)
+    train(args.data, args.out, args.minutes, args.seed, lambda line: print(line, flush=True))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m generator", description="Music for a mood.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    add_compose(commands)
+    add_train(commands)
+    args = parser.parse_args(arguments)
+
+    from generator.audio import AudioError
+    from generator.musicvae.errors import CheckpointError
+
+    try:
+        args.run(args)
+    except (ValueError, OSError, AudioError, CheckpointError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
