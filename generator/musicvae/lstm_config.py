@@ -121,7 +121,6 @@ def infer_config(shapes: Mapping[str, Shape], file: str) -> LstmConfig:
             encoder=_layers(shapes, f"{stem}/cell_{{}}/bidirectional_rnn/fw/{CELL}/bias", file),
             decoder=_layers(shapes, f"{CORE}/multi_rnn_cell/cell_{{}}/lstm_cell/bias", file),
             z=_width(shapes, "encoder/mu/bias", file),
-            tokens=_width(shapes, f"{CORE}/output_projection/bias", file),
         )
     except ValueError as error:
         raise CheckpointError(file, "sizes of a MusicVAE melody model", str(error)) from error

@@ -21,22 +21,27 @@ from generator.musicvae.product import Kept
 def magenta_lstm(n_in: int, size: int, bidirectional: bool = False) -> nn.LSTM:
     """One LSTM layer as Magenta starts and trains it.
 
-    TensorFlow's cell has one bias and adds 1 to the forget gate at run time. Here the second bias is that constant: it
-    is not trained, and stays 0 but for the forget gate's 1.
+    TensorFlow's cell has one bias and adds 1 to the forget gate at run time; PyTorch's second bias is that constant.
     """
     lstm = nn.LSTM(n_in, size, batch_first=True, bidirectional=bidirectional)
     limit = (6.0 / (n_in + size + 4 * size)) ** 0.5  # glorot_uniform over the joint kernel [n_in + size, 4 size]
     for name, parameter in lstm.named_parameters():
-        with torch.no_grad():
-            if name.startswith("weight"):
-                parameter.uniform_(-limit, limit)
-            else:
-                parameter.zero_()
-                if name.startswith("bias_hh"):
-                    parameter[size : 2 * size] = 1.0
-        if name.startswith("bias_hh"):
-            parameter.requires_grad_(False)
+        if name.startswith("weight"):
+            nn.init.uniform_(parameter, -limit, limit)
+        else:
+            nn.init.zeros_(parameter)
+    set_forget_bias(lstm)
     return lstm
+
+
+def set_forget_bias(lstm: nn.LSTM) -> None:
+    """Make the second bias what TensorFlow's cell adds at run time: 1 for the forget gate, 0 elsewhere, not trained."""
+    for name, parameter in lstm.named_parameters():
+        if name.startswith("bias_hh"):
+            with torch.no_grad():
+                parameter.zero_()
+                parameter[lstm.hidden_size : 2 * lstm.hidden_size] = 1.0
+            parameter.requires_grad_(False)
 
 
 def magenta_linear(n_in: int, n_out: int) -> nn.Linear:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from generator.musicvae.lstm_config import CELL, CONDUCTOR, CORE
-from generator.musicvae.lstm_vae import CoreDecoder, LstmVAE, Reader, Writer
+from generator.musicvae.lstm_vae import CoreDecoder, LstmVAE, Reader, Writer, set_forget_bias
 
 Array = npt.NDArray[np.float32]
 GATES = (0, 2, 1, 3)  # PyTorch's gate k stands in this block of TensorFlow's; its own inverse
@@ -69,6 +69,15 @@ def slots(model: LstmVAE) -> dict[str, Slot]:
     _writer(table, CONDUCTOR, f"{CONDUCTOR}/initial_state", model.conductor)
     table.update(core_slots(model.core, CORE))
     return table
+
+
+def fill(model: LstmVAE, read: Callable[[str], Tensor]) -> None:
+    """Set all weights of a model, whatever its memory held before. read: a tensor by name, in TensorFlow's layout."""
+    for module in model.modules():
+        if isinstance(module, nn.LSTM):
+            set_forget_bias(module)
+    for name, slot in slots(model).items():
+        slot.set(read(name))
 
 
 def core_slots(core: CoreDecoder, prefix: str) -> dict[str, Slot]:
