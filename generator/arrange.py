@@ -28,7 +28,7 @@ BAR = 16
 BARS = 16
 DRUM_LENGTH = 1.0  # sixteenths
 EARLIEST_END = 0.55  # of a sixteenth: rounding to the grid must not see that a note is played shorter
-MELODY_VOLUME, MELODY_PAN, REVERB = 100, 64, 56  # MIDI controllers 7, 10 and 91
+MELODY_VOLUME, CENTRE, REVERB = 100, 64, 56  # MIDI controllers 7, 10 and 91
 _BEAT_ACCENT = {0: 6, 8: 3}  # velocity on the first and third beat
 _SOFT_DRUM, _STRONG_DRUM = 52, 84
 
@@ -58,7 +58,7 @@ def arrange(
         midi.key_signature_changes.append(pretty_midi.KeySignature(key.tonic + (0 if key.major else 12), 0.0))
     touch = _Touch(style, seed, step)
     lead = next((i for i in style.melody if _plays(i, rows)), style.melody[-1])
-    midi.instruments.append(_track("Melody", lead, MELODY_VOLUME, MELODY_PAN, touch.melody(rows)))
+    midi.instruments.append(_track("Melody", lead, MELODY_VOLUME, CENTRE, touch.melody(rows)))
     if parts in ("chords", "full"):
         midi.instruments.append(_part(style.chords, chords, rows, touch))
         midi.instruments.append(_part(style.bass, chords, rows, touch))
@@ -97,7 +97,7 @@ class _Touch:
         import pretty_midi
 
         starts = [self.late(start) for start in rows[:, 1].tolist()]
-        limits = [*starts[1:], np.inf]
+        limits = [*starts, np.inf][1:]
         notes = []
         for (pitch, start, end), onset, limit in zip(rows.tolist(), starts, limits, strict=True):
             stop = min((end - 1 + max(self.style.articulation, EARLIEST_END)) * self.step, limit)
@@ -106,13 +106,19 @@ class _Touch:
 
 
 def _track(
-    name: str, instrument: Instrument, volume: int, pan: int, notes: list[pretty_midi.Note]
+    name: str, instrument: Instrument | None, volume: int, pan: int, notes: list[pretty_midi.Note]
 ) -> pretty_midi.Instrument:
+    """A track for an instrument, or for the drum kit if None."""
     import pretty_midi
 
-    track = pretty_midi.Instrument(instrument.program, name=name)
+    track = pretty_midi.Instrument(instrument.program if instrument else 0, instrument is None, name)
     track.control_changes = [pretty_midi.ControlChange(*c, 0.0) for c in ((7, volume), (10, pan), (91, REVERB))]
-    track.notes = notes
+    track.notes = sorted(notes, key=lambda note: (note.start, note.pitch))
+    last: dict[int, pretty_midi.Note] = {}
+    for note in track.notes:  # a note off belongs to a pitch: a note struck again must have ended before
+        if note.pitch in last:
+            last[note.pitch].end = min(last[note.pitch].end, note.start)
+        last[note.pitch] = note
     return track
 
 
@@ -197,8 +203,7 @@ def _drums(drums: Drums, touch: _Touch) -> pretty_midi.Instrument:
     """The bar of drums from its first bar on; the last bar keeps its first stroke only."""
     import pretty_midi
 
-    track = pretty_midi.Instrument(0, is_drum=True, name="Drums")
-    track.control_changes = [pretty_midi.ControlChange(*c, 0.0) for c in ((7, drums.volume), (91, REVERB))]
+    notes = []
     for bar in range(drums.enter, BARS):
         for sound, line in drums.lines:
             for step, stroke in enumerate(line if bar < BARS - 1 else line[:1]):
@@ -207,5 +212,5 @@ def _drums(drums: Drums, touch: _Touch) -> pretty_midi.Instrument:
                     at = bar * BAR + step
                     onset = touch.late(at)
                     length = DRUM_LENGTH * touch.step
-                    track.notes.append(pretty_midi.Note(touch.velocity(at, offset), sound, onset, onset + length))
-    return track
+                    notes.append(pretty_midi.Note(touch.velocity(at, offset), sound, onset, onset + length))
+    return _track("Drums", None, drums.volume, CENTRE, notes)
