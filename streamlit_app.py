@@ -126,9 +126,9 @@ def read_mix(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for part in text[:300].split(","):
         name, _, share = part.partition(":")
-        weights[emotion.category(name).name] = min(max(int(share or 100), 0), 100) / 100
-    if not sum(weights.values()):
-        raise ValueError(f"a mix of moods expected, got {text[:300]!r}")
+        if not 0 < (per_cent := int(share or 100)) <= 100:
+            raise ValueError(f"a share of 1 to 100 per cent expected, got {per_cent}")
+        weights[emotion.category(name).name] = per_cent / 100
     return weights
 
 
@@ -138,11 +138,15 @@ def read_mix(text: str) -> dict[str, float]:
 def choose_mood() -> dict[str, float] | None:
     """Step 1. Returns the moods and their weights, or None while nothing is chosen or read."""
     st.header(say("step_mood"), anchor=False)
-    icons = {"pick": ":material/mood:", "camera": ":material/photo_camera:", "photo": ":material/image:"}
+    sources = {
+        "pick": f":material/mood: {say('source_pick')}",
+        "camera": f":material/photo_camera: {say('source_camera')}",
+        "photo": f":material/image: {say('source_photo')}",
+    }
     source = st.segmented_control(
         say("source_label"),
-        list(icons),
-        format_func=lambda name: f"{icons[name]} {say('source_' + name)}",
+        list(sources),
+        format_func=sources.__getitem__,
         default="pick",
         key="source",
         required=True,
@@ -165,10 +169,13 @@ def pick(key: str, label: str, first: str | None = None, here: plots.Place | Non
     nine = emotion.categories()
     # A tap on the map begins new buttons: their state cannot be both given a default and set from outside.
     taps, first, tapped = state.taps.get(key, (0, first, None))
-    name = st.pills(label, list(nine), default=first, format_func=mood_name, key=f"{key}_{taps}", persist_state="page")
+    names = {name: mood_name(name) for name in nine}
+    name = st.pills(
+        label, list(nine), default=first, format_func=names.__getitem__, key=f"{key}_{taps}", persist_state="page"
+    )
     place: plots.Place | None = (nine[name].valence, nine[name].arousal) if name else tapped
     chart = plots.plane(
-        {each.name: (mood_name(each.name), (each.valence, each.arousal)) for each in nine.values()},
+        {each.name: (names[each.name], (each.valence, each.arousal)) for each in nine.values()},
         place or here,
         (say("valence_axis"), say("arousal_axis")),
         ink="#e9edeb" if st.context.theme.type == "dark" else "#26302f",
@@ -432,12 +439,8 @@ def show_music() -> None:
     st.caption(say("link"))
     st.code(link(weights, seed), language=None, wrap_lines=True)
     if len(state.takes) > 1:
-        st.selectbox(
-            say("history"),
-            range(len(state.takes)),
-            format_func=lambda index: take_title(*state.takes[index][1:]),
-            key="shown",
-        )
+        titles = [f"{number}. {take_title(*take[1:])}" for number, take in enumerate(state.takes, 1)]
+        st.selectbox(say("history"), range(len(titles)), format_func=titles.__getitem__, key="shown")
 
 
 def take_title(weights: Mapping[str, float], seed: int) -> str:
@@ -451,12 +454,17 @@ def measures(piece: Piece) -> str:
     rows = [
         ("density", f"{wanted.density:.1f}", f"{reached.density:.1f}"),
         ("pitch", pitch_name(wanted.pitch), pitch_name(reached.pitch)),
-        ("major", f"{wanted.major:.0%}", f"{reached.major:.0%}"),
+        ("mode", mode_name(wanted.major), mode_name(reached.major)),
         ("tempo", f"{wanted.tempo:.0f}", f"{piece.tempo:.0f}"),
-        ("chord_tones", "", f"{reached.chord_tones:.0%}"),
+        ("chord_tones", "–", f"{reached.chord_tones:.0%}"),
     ]
     head = f"| {say('measure_name')} | {say('measure_wanted')} | {say('measure_reached')} |\n|---|---:|---:|\n"
     return head + "".join(f"| {say('measure_' + name)} | {want} | {got} |\n" for name, want, got in rows)
+
+
+def mode_name(major: bool) -> str:
+    """Major or minor, in the visitor's language."""
+    return say("mode_major") if major else say("mode_minor")
 
 
 def pitch_name(pitch: float) -> str:
@@ -473,23 +481,28 @@ def link(weights: Mapping[str, float], seed: int) -> str:
 # --- The page --------------------------------------------------------------------------------------------------------
 
 
-# The charts' own buttons would lie over what stands above them.
-CSS = '<style>[data-testid="stElementToolbar"] { display: none; }</style>'
-# White on the dark theme's light primary colour would be hard to read.
-DARK_CSS = '<style>[data-testid="stBaseButton-primary"]:enabled * { color: #14191b; }</style>'
+# The charts' own buttons would lie over what stands above them; Streamlit's captions, and white on the dark theme's
+# light primary colour, have too little contrast for WCAG AA.
+CSS = """<style>
+[data-testid="stElementToolbar"] { display: none; }
+[data-testid="stCaptionContainer"] { color: %s; }
+%s
+</style>"""
+LIGHT_CSS = CSS % ("#58615f", "")
+DARK_CSS = CSS % ("#adb7b4", '[data-testid="stBaseButton-primary"]:enabled * { color: #14191b; }')
 
 
 def main() -> None:
-    st.set_page_config(page_title="Maeum 마음", page_icon=":material/music_note:", layout="centered")
+    st.set_page_config(page_title="Maeum 마음", page_icon=str(ASSETS / "icon.svg"), layout="centered")
     begin_session()
     composer()
-    st.html(CSS + (DARK_CSS if st.context.theme.type == "dark" else ""))
+    st.html(DARK_CSS if st.context.theme.type == "dark" else LIGHT_CSS)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title("Maeum 마음", anchor=False, width="content")
         st.segmented_control(
             say("language_label"),
             LANGUAGES,
-            format_func=lambda code: TEXTS["language_name"][code],
+            format_func=TEXTS["language_name"].__getitem__,
             default=st.session_state.first_language,
             key="language",
             required=True,

@@ -83,10 +83,12 @@ class Composer:
 
 
 def _compose() -> Callable[[Request, Callable[[Round], None]], Piece]:
-    """Import the composing path (torch and all): seconds, hence in the worker and not at the page's start."""
+    """Import the composing path and load its networks: seconds, hence in the worker and not at the page's start."""
     import torch
 
     from generator.compose import compose
+    from generator.models import default_models
 
     torch.set_num_threads(1)
+    default_models()
     return compose

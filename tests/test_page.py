@@ -1,0 +1,233 @@
+"""The page by Streamlit's own test driver: what a visitor sees and keeps, without a browser."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import emotion
+
+PAGE = str(Path(__file__).parent.parent / "streamlit_app.py")
+LONGEST = 60.0  # Seconds for one piece, the first one's loading included.
+
+
+def open_page(**query: str) -> AppTest:
+    page = AppTest.from_file(PAGE, default_timeout=LONGEST)
+    for key, value in query.items():
+        page.query_params[key] = value
+    return settled(page.run())
+
+
+def settled(page: AppTest) -> AppTest:
+    """The page after its piece is done: what the browser's timer does, done by hand."""
+    end = time.monotonic() + LONGEST
+    while page.session_state["job"] is not None:
+        assert time.monotonic() < end, "the piece was not done in time"
+        time.sleep(0.2)
+        page.run()
+    assert not page.exception
+    return page
+
+
+def by_label(elements: Any, label: str) -> Any:
+    (found,) = [element for element in elements if element.label == label]
+    return found
+
+
+def pick(page: AppTest, mood: str) -> AppTest:
+    by_label(page.button_group, "Choose one of nine moods").select(mood)
+    return page.run()
+
+
+def compose(page: AppTest, seed: int) -> AppTest:
+    page.number_input[0].set_value(seed)
+    return settled(by_label(page.button, "Compose").click().run())
+
+
+def downloads(page: AppTest) -> dict[str, bytes]:
+    return {take.name: take.midi for take, _, _ in page.session_state["takes"]}
+
+
+def png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def face() -> bytes:
+    skimage_data = pytest.importorskip("skimage.data")
+    return png(skimage_data.astronaut())
+
+
+def upload(page: AppTest, name: str, data: bytes) -> AppTest:
+    by_label(page.button_group, "How to tell your mood").select("photo").run()
+    page.file_uploader[0].upload(name, data, "image/png")
+    page.run()
+    assert not page.exception
+    return page
+
+
+def headings(page: AppTest) -> list[str]:
+    return [heading.value for heading in page.header]
+
+
+def words(page: AppTest) -> str:
+    return "\n".join(element.value for kind in (page.markdown, page.caption) for element in kind)
+
+
+def test_first_view_asks_for_a_mood_and_turns_no_camera_on() -> None:
+    page = open_page()
+    assert headings(page) == ["1. How do you feel?", "2. Compose"]
+    assert len(by_label(page.button_group, "Choose one of nine moods").options) == 9
+    assert not page.camera_input
+    assert not page.error
+
+
+def test_the_notice_stands_before_the_camera_and_the_camera_waits_for_its_switch() -> None:
+    page = open_page()
+    by_label(page.button_group, "How to tell your mood").select("camera").run()
+    assert "never saved" in page.info[0].value
+    assert not page.camera_input
+    page.toggle[0].set_value(True).run()
+    assert len(page.camera_input) == 1
+    assert not page.exception
+
+
+def test_language_switch_changes_every_text_and_keeps_the_mood() -> None:
+    page = pick(open_page(), "gloomy")
+    page.button_group[0].select("ko").run()
+    assert headings(page) == ["1. 지금 마음은 어떤가요?", "2. 작곡하기"]
+    assert "우울함" in words(page)
+    assert "Gloomy" not in words(page)
+    assert [button.label for button in page.button] == ["작곡하기"]
+
+
+def test_without_a_mood_there_is_nothing_to_compose() -> None:
+    page = open_page()
+    by_label(page.button_group, "How to tell your mood").select("photo").run()
+    assert by_label(page.button, "Compose").disabled
+    assert "First tell your mood" in words(page)
+
+
+def test_a_piece_stays_while_other_things_are_clicked() -> None:
+    page = compose(pick(open_page(), "mysterious"), 11)
+    assert headings(page)[-1] == "3. Your music"
+    assert page.subheader[0].value == "Mysterious · tune 11"
+    (piece, _, _) = page.session_state["takes"][0]
+    page.download_button[0].click().run()
+    page.button_group[0].select("ko").run()
+    page.button_group[0].select("en").run()
+    pick(page, "bright")
+    assert page.subheader[0].value == "Mysterious · tune 11"
+    assert page.session_state["takes"][0][0] is piece
+    targets = emotion.category("mysterious")
+    table = next(text.value for text in page.markdown if "| Wanted |" in text.value)
+    assert f"| {targets.density:.1f} | {piece.reached.density:.1f} |" in table
+    assert f"| {targets.tempo:.0f} | {piece.tempo:.0f} |" in table
+
+
+def test_same_number_same_tune_and_the_next_is_another() -> None:
+    page = compose(pick(open_page(), "clear"), 3)
+    by_label(page.button, "Same mood, new tune").click().run()
+    settled(page)
+    assert page.number_input[0].value == 4
+    compose(page, 3)
+    first, second, third = (take.midi for take, _, _ in page.session_state["takes"])
+    assert first == third
+    assert first != second
+    assert page.selectbox[0].options == ["1. Clear · tune 3", "2. Clear · tune 4", "3. Clear · tune 3"]
+    page.selectbox[0].select_index(1).run()
+    assert page.subheader[0].value == "Clear · tune 4"
+
+
+def test_a_link_and_nothing_else_gives_the_same_piece_to_somebody_else() -> None:
+    page = compose(pick(open_page(), "lively"), 21)
+    query = page.query_params
+    other = open_page(mood=query["mood"], seed=query["seed"])
+    assert downloads(other) == downloads(page)
+    assert other.subheader[0].value == "Lively · tune 21"
+    # Nobody who comes without the link finds another visitor's piece.
+    assert not open_page().session_state["takes"]
+
+
+def test_a_mixed_link_is_composed_for_both() -> None:
+    page = open_page(mood="peaceful:70,clear:30", seed="5")
+    assert page.subheader[0].value == "Peaceful 70% · Clear 30% · tune 5"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"mood": "hungry", "seed": "1"},
+        {"mood": "peaceful", "seed": "x"},
+        {"mood": "peaceful", "seed": "-1"},
+        {"mood": "peaceful"},
+        {"mood": "peaceful:0", "seed": "1"},
+        {"mood": "peaceful:" + "9" * 5000, "seed": "1"},
+        {"mood": "<script>", "seed": "9" * 5000},
+    ],
+)
+def test_a_link_that_makes_no_sense_opens_the_start_page_with_a_message(query: dict[str, str]) -> None:
+    page = open_page(**query)
+    assert not page.exception
+    assert "not understood" in page.error[0].value
+    assert headings(page) == ["1. How do you feel?", "2. Compose"]
+
+
+def test_a_photo_is_read_and_can_be_corrected(face: bytes) -> None:
+    page = upload(open_page(), "me.png", face)
+    assert not page.warning
+    assert "Moods that fit" in words(page)
+    assert by_label(page.button, "Compose").disabled is False
+    by_label(page.button_group, "Not how you feel? Choose the mood yourself").select("gloomy").run()
+    assert "Composing for: **Gloomy**" in words(page)
+
+
+def test_a_removed_picture_is_gone(face: bytes) -> None:
+    page = upload(open_page(), "me.png", face)
+    assert page.session_state["picture"] is not None
+    by_label(page.button, "Remove the picture").click().run()
+    assert page.session_state["picture"] is None
+    assert page.session_state["reading"] is None
+    assert page.file_uploader[0].value is None
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("notes.png", b"this is no picture", "could not be opened as a picture"),
+        ("empty.png", b"", "could not be opened as a picture"),
+        ("grey.png", png(np.full((200, 200, 3), 128, np.uint8)), "No face was found"),
+    ],
+)
+def test_a_file_that_is_no_face_gets_a_message(name: str, data: bytes, message: str) -> None:
+    page = upload(open_page(), name, data)
+    assert message in page.warning[0].value
+    assert page.session_state["picture"] is None
+    assert by_label(page.button, "Compose").disabled
+
+
+def test_a_fault_while_composing_is_a_message_and_the_next_try_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    import generator.compose
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    page = pick(open_page(), "intense")
+    with monkeypatch.context() as patch:
+        patch.setattr(generator.compose, "compose", broken)
+        compose(page, 8)
+    assert "Something went wrong while composing" in page.error[0].value
+    assert "secret detail" not in page.error[0].value
+    compose(page, 8)
+    assert not page.error
+    assert page.subheader[0].value == "Intense · tune 8"
