@@ -50,7 +50,7 @@ _FOLLOWS = {
     7: ((1, 3), (6,), (2, 4, 5)),
 }
 _STEP_COST = (0.0, 0.08, 0.16, 0.3)  # usually, sometimes, less often, rare
-_REPEAT_COST = 0.1  # the same chord again in the next bar
+_REPEAT_COST = 0.15  # the same chord again in the next bar
 _SECONDARY_COST = 0.25  # a secondary dominant that goes anywhere but to its own tonic
 _MID_BAR_COST = 0.2  # a change inside a bar, on top of its step
 # What phrases of four bars end on (bars counted from 0): an authentic cadence closes the piece and, more gently, its
