@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.musicvae.conductor import FastConductor
+from generator.musicvae.config import Config
 from generator.musicvae.decode import CoreWeights, FastCore, States, decode_step_by_step, gumbel_noise
 from generator.musicvae.lstm_config import LstmConfig
 from generator.musicvae.lstm_vae import CoreDecoder, LstmVAE, Writer
+from generator.musicvae.model import MelodyVAE
 from generator.musicvae.product import Product
 
 CPU = torch.device("cpu")
@@ -193,3 +195,25 @@ def test_fast_core_takes_any_core_decoder_of_the_same_kind() -> None:
     states = [(torch.randn(3, 5, 16), torch.randn(3, 5, 16)) for _ in range(2)]
     plain = decode_step_by_step(weights, embeddings, states, 6, None)
     assert torch.equal(FastCore(weights).decode(embeddings, states, 6, None)[0], plain)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_default_model_is_decoded_by_it_too(temperature: float) -> None:
+    torch.manual_seed(6)
+    model = MelodyVAE(Config())
+    with torch.no_grad():
+        for parameter in (*model.core.parameters(), *model.start.parameters(), *model.output.parameters()):
+            parameter.normal_(0, 0.2)
+        embeddings = model.embed(torch.randn(2, model.config.z))
+        h, c = model.initial_state(embeddings)
+        weights, states = CoreWeights.of_lstms([model.core], model.output), [(h[0], c[0])]
+        noise = gumbel_noise((2, model.config.steps, model.config.tokens), temperature, None, CPU)
+        plain = decode_step_by_step(weights, embeddings, states, model.config.bar, noise)
+        tokens, rounds = FastCore(weights).decode(embeddings, states, model.config.bar, noise)
+        one_hot = torch.nn.functional.one_hot(tokens, model.config.tokens).float()
+        previous = torch.cat([torch.zeros_like(one_hot[:, :1]), one_hot[:, :-1]], 1)
+        logits = model.bar_logits(embeddings.flatten(0, 1), previous.view(-1, model.config.bar, model.config.tokens))
+    assert torch.equal(tokens, plain)
+    assert len(rounds) > 1
+    scores = logits.view(2, -1, model.config.tokens)
+    assert torch.equal((scores if noise is None else scores + noise).argmax(2), tokens)

@@ -1,0 +1,51 @@
+"""The benchmark times what it says it times: no figure is asserted, for figures are the machine's."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+import torch
+
+from generator.musicvae import bench
+from generator.musicvae.decode import FastCore, gumbel_noise
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("model", bench.MODELS)
+def test_both_ways_give_the_same_tokens_and_something_is_decoded_again(model: str) -> None:
+    (result,) = bench.measure(model, "float32", threads=1, batches=[2], repeats=1)
+    assert result.differ == 0
+    assert result.bars[0] == 2 * 16
+    assert len(result.bars) > 1
+    assert min(result.step_by_step, result.side_by_side, result.limit) > 0
+
+
+def test_random_weights_behave_as_a_trained_models() -> None:
+    """Most tokens are "hold", and the bars of a melody differ."""
+    with torch.no_grad():
+        subject = bench.default_subject(torch.float32)
+        embeddings = subject.embed(torch.randn(4, subject.z))
+        noise = gumbel_noise((4, 256, 90), bench.TEMPERATURE, torch.Generator().manual_seed(0), torch.device("cpu"))
+        tokens, _ = FastCore(subject.weights).decode(embeddings, subject.states(embeddings), subject.steps, noise)
+    assert 0.4 < (tokens == 0).float().mean() < 0.95
+    assert len(torch.unique(tokens.view(4 * 16, 16), dim=0)) > 32
+
+
+def test_command(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    bench.add_commands(parser.add_subparsers())
+    wanted = "bench decode --models default --products float32 bfloat16 --threads 1 --batches 1 2 --repeats 1"
+    args = parser.parse_args(wanted.split())
+    args.run(args)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("default")]
+    assert [row[:4] for row in rows] == [
+        ["default", kind, "1", batch] for kind in ("float32", "bfloat16") for batch in ("1", "2")
+    ]
+    args = parser.parse_args(["bench", "decode", "--repeats", "0"])
+    with pytest.raises(ValueError, match="1 or more"):
+        args.run(args)
