@@ -12,7 +12,7 @@ import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -24,6 +24,7 @@ from generator.key import PITCH_NAMES
 from generator.melody import STEPS_PER_QUARTER, Tokens, notes
 
 if TYPE_CHECKING:
+    from generator.actor_critic import Round
     from generator.compose import Piece
 
 LANGUAGES = ("ko", "en")
@@ -356,7 +357,7 @@ def watch() -> None:
         return
     st.progress(min(len(rounds) / job.request.rounds, 1.0), say("round", number=rounds[-1].number))
     draw_roll("roll_now", rounds[-1].tokens)
-    st.altair_chart(draw_curves(rounds), alt=say("curves_alt"))
+    st.html(draw_curves(rounds))
 
 
 def take_over(job: Job) -> None:
@@ -387,12 +388,10 @@ def draw_roll(key: str, tokens: Tokens, chords: Sequence[str] = (), tempo: float
     )
 
 
-def draw_curves(trace: list[Any]) -> Any:
-    series = ("pitch_loss", "density_loss", "realism")
-    return plots.curves(
-        {say(f"curve_{name}"): [getattr(step, name) for step in trace] for name in series},
-        round_label=say("curve_round"),
-    )
+def draw_curves(trace: list[Round]) -> str:
+    """Losses and realism over the rounds, as HTML."""
+    names = ("pitch_loss", "density_loss", "realism")
+    return plots.curves({say(f"curve_{name}"): [getattr(step, name) for step in trace] for name in names})
 
 
 # --- 3. The music ----------------------------------------------------------------------------------------------------
@@ -435,7 +434,7 @@ def show_music() -> None:
     st.markdown(measures(piece))
     with st.expander(say("details")):
         st.write(say("details_text", rounds=len(piece.trace)))
-        st.altair_chart(draw_curves(piece.trace), alt=say("curves_alt"))
+        st.html(draw_curves(piece.trace))
     st.caption(say("link"))
     st.code(link(weights, seed), language=None, wrap_lines=True)
     if len(state.takes) > 1:
@@ -485,7 +484,7 @@ def link(weights: Mapping[str, float], seed: int) -> str:
 # light primary colour, have too little contrast for WCAG AA.
 CSS = """<style>
 [data-testid="stElementToolbar"] { display: none; }
-[data-testid="stCaptionContainer"] { color: %s; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: %s; opacity: 1; }
 %s
 </style>"""
 LIGHT_CSS = CSS % ("#58615f", "")

@@ -1,4 +1,4 @@
-"""Charts of the mood plane, of shares and of a melody's refining, as Altair charts that a page or a notebook can show.
+"""Charts of the mood plane, of shares and of a melody's refining, for a page or a notebook to show.
 
 Colours are left to the theme of whoever shows the chart, where Altair lets it; nothing is told by colour alone.
 """
@@ -6,6 +6,7 @@ Colours are left to the theme of whoever shows the chart, where Altair lets it; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from math import hypot
 from typing import TYPE_CHECKING, Any
 
@@ -63,27 +64,25 @@ def plane(
     return alt.layer(dots, names, marker, targets).properties(height=330)
 
 
-def curves(series: Mapping[str, Sequence[float]], *, round_label: str = "round") -> Chart:
-    """Named series over the rounds, each told apart by its dash as well as by its colour."""
-    import altair as alt
+def curves(series: Mapping[str, Sequence[float]]) -> str:
+    """Named series side by side, each with its first and last value, as HTML in the colours of what it stands in.
 
-    rows = [
-        {"name": name, "round": index, "value": value}
-        for name, values in series.items()
-        for index, value in enumerate(values)
-    ]
-    chart: alt.Chart = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("round:Q", title=round_label, axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("value:Q", title=None),
-            color=alt.Color("name:N", title=None, sort=list(series), legend=alt.Legend(orient="top")),
-            strokeDash=alt.StrokeDash("name:N", title=None, sort=list(series)),
-        )
-        .properties(height=180)
-    )
-    return chart
+    Drawn anew several times a second while a melody is refined, where a chart library would keep a phone busy.
+    """
+    curves = "".join(_curve(name, values) for name, values in series.items())
+    return f'<div style="display: flex; gap: 1.5rem; flex-wrap: wrap">{curves}</div>'
+
+
+def _curve(name: str, values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    span = high - low or 1.0
+    right = max(len(values) - 1, 1)
+    points = " ".join(f"{100 * i / right:.1f},{28 - 26 * (value - low) / span:.1f}" for i, value in enumerate(values))
+    return f"""<div style="flex: 1; min-width: 6.5rem">
+<div style="font-size: 0.875rem">{escape(name)} <b>{values[0]:.2f} → {values[-1]:.2f}</b></div>
+<svg viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true" style="width: 100%; height: 48px">
+<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="2" vector-effect="non-scaling-stroke"/>
+</svg></div>"""
 
 
 def shares(values: Mapping[str, float]) -> Chart:
