@@ -52,6 +52,7 @@ def picture(played: Played) -> Figure:
     draw_roll(above, played)
     draw_spectrogram(below, played)
     above.tick_params(labelbottom=False)
+    above.set_xlabel("")
     return figure
 
 
@@ -67,6 +68,8 @@ def sheet(pieces: Sequence[Played]) -> Figure:
         above, below = axes[2 * row, column], axes[2 * row + 1, column]
         draw_roll(above, played, names=False)
         above.set_ylim(26, 100)
+        above.set_yticks(range(36, 100, 12), [f"C{octave}" for octave in range(2, 8)])
+        above.set_xlabel("")
         above.set_title(f"{played.title}, {played.tempo:.0f} bpm")
         draw_spectrogram(below, played, most=10.0)
     for empty in axes.reshape(rows, 2, 3).transpose(0, 2, 1).reshape(-1, 2)[len(pieces) :].ravel():

@@ -1,0 +1,212 @@
+"""What the sound of all nine moods measures: `python -m generator.sound_report --pieces 20`.
+
+Every figure is taken from the finished files by outside tools: loudness by pyloudnorm, true peak by oversampling,
+tempo, onsets and key by librosa, dissonances and ranges from the MIDI file. `--data` takes melodies that lie near each
+mood's targets from an npz of windows instead of composing them, which is several times faster and measures
+arrangement and sound alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import emotion
+from generator import audio, files, harmony, key, mastering, melody, styles, voicing
+from generator.arrange import arrange
+
+WINDOW = 0.25  # seconds; four of them in a row under `QUIET` make a silent second
+QUIET = 0.003  # of full scale, -50 dBFS
+HELD = 2.2  # sixteenths: longer than an eighth, with room for a player's touch
+RATE = 22_050  # Hz, librosa's own
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One piece. loudness in LUFS, peak in dBTP; silent: it has a silent second; melody: the MIDI file's melody is the
+    tokens; outside: notes outside their instrument's range; seconds: share of strong beats with a held dissonant
+    second; tempo: bpm heard; tempo_right: within 4 % of the target or an octave of it; onsets: a second, heard;
+    mode_right: the key heard has the mode asked for; render: seconds of processor time, scaled to 32 s of music."""
+
+    loudness: float
+    peak: float
+    silent: bool
+    melody: bool
+    outside: int
+    seconds: float
+    tempo: float
+    tempo_right: bool
+    onsets: float
+    mode_right: bool
+    render: float
+
+
+def measure(tokens: melody.Tokens, mood: emotion.Category, seed: int) -> Sound:
+    """Arrange, render and measure one melody, tokens uint8 [256], in one mood's style and tempo."""
+    import pretty_midi
+
+    major = mood.p_major >= 0.5
+    home = harmony.harmony_key(tokens, major)
+    piece = arrange(
+        tokens, harmony.infer_chords(tokens, major), mood.tempo, styles.style(mood.name), seed, "full", home
+    )
+    data = files.midi_file(piece, files.Title(mood.name, seed, mood.tempo, home))
+    begun = time.process_time()
+    wav = audio.render(data, audio.package_renderer())
+    spent = time.process_time() - begun
+    midi = pretty_midi.PrettyMIDI(io.BytesIO(data))
+    return Sound(
+        **_heard(wav, mood.tempo, home),
+        melody=_melody_kept(midi, tokens, mood.tempo),
+        outside=_outside(midi),
+        seconds=_held_seconds(midi, tokens, mood.tempo),
+        render=spent * 32 / (16 * 240 / mood.tempo),
+    )
+
+
+def _heard(wav: bytes, tempo: float, home: key.Key) -> dict[str, Any]:
+    import librosa
+    import pyloudnorm
+    import soundfile
+    import soxr
+
+    samples, rate = soundfile.read(io.BytesIO(wav))
+    level = np.abs(samples).max(1)
+    size = int(WINDOW * rate)
+    quiet = level[: len(level) // size * size].reshape(-1, size).max(1) < QUIET
+    mono = soxr.resample(samples.mean(1), rate, RATE)
+    strength = librosa.onset.onset_strength(y=mono, sr=RATE)
+    heard = float(np.atleast_1d(librosa.feature.tempo(onset_envelope=strength, sr=RATE))[0])
+    onsets = librosa.onset.onset_detect(onset_envelope=strength, sr=RATE)
+    profile = key.key_correlations(librosa.feature.chroma_cqt(y=mono, sr=RATE).mean(1))
+    return {
+        "loudness": float(pyloudnorm.Meter(rate).integrated_loudness(samples)),
+        "peak": mastering.true_peak(samples.astype(np.float32), rate),
+        "silent": bool((np.convolve(quiet, np.ones(round(1 / WINDOW))) >= round(1 / WINDOW)).any()),
+        "tempo": heard,
+        "tempo_right": min(abs(heard / tempo / octave - 1) for octave in (0.5, 1, 2)) < 0.04,
+        "onsets": len(onsets) / (16 * 240 / tempo),
+        "mode_right": bool((profile.argmax() < 12) == home.major),
+    }
+
+
+def _melody_kept(midi: Any, tokens: melody.Tokens, tempo: float) -> bool:
+    step = 15 / tempo
+    got = sorted((n.pitch, round(n.start / step), round(n.end / step)) for n in midi.instruments[0].notes)
+    return got == sorted(map(tuple, melody.notes(tokens).tolist()))
+
+
+def _outside(midi: Any) -> int:
+    players = [i for s in styles.styles().values() for i in (*s.melody, s.chords.instrument, s.bass.instrument)]
+    players += [s.pad.instrument for s in styles.styles().values() if s.pad]
+    ranges = {player.program: (player.low, player.high) for player in players}
+    count = 0
+    for track in midi.instruments:
+        low, high = (35, 81) if track.is_drum else ranges[track.program]
+        count += sum(not low <= note.pitch <= high for note in track.notes)
+    return count
+
+
+def _held_seconds(midi: Any, tokens: melody.Tokens, tempo: float) -> float:
+    step = 15 / tempo
+    others = [(n.pitch, n.start / step, n.end / step) for i in midi.instruments[1:] if not i.is_drum for n in i.notes]
+    beats = held = 0
+    for pitch, start, end in melody.notes(tokens).tolist():
+        for beat in range(-(-start // 8) * 8, end, 8):
+            beats += 1
+            held += any(
+                voicing.clashes(other, pitch)
+                and first < beat + 0.5
+                and last > beat
+                and min(last, end) - max(first, start) > HELD
+                for other, first, last in others
+            )
+    return held / max(beats, 1)
+
+
+def composed(mood: emotion.Category, count: int) -> Iterator[melody.Tokens]:
+    """Melodies composed for the mood, by seed from 0."""
+    from generator.compose import Request, compose
+
+    for seed in range(count):
+        yield compose(Request.for_moods({mood.name: 1.0}, seed)).tokens
+
+
+def taken(mood: emotion.Category, count: int, windows: npt.NDArray[np.uint8]) -> Iterator[melody.Tokens]:
+    """Melodies near the mood's targets, out of windows [n, 256]; not all from one tune."""
+    pitch = key.sounding_pitch(windows)
+    density, mean = (windows >= 2).sum(1) / 16, pitch.sum(1) / np.maximum((pitch > 0).sum(1), 1)
+    profile = key.key_correlations(key.pitch_class_durations(windows))
+    major = profile[:, :12].max(1) > profile[:, 12:].max(1)
+    far = np.abs(density - mood.density) + np.abs(mean - mood.pitch) / 4 + 2.0 * (major != (mood.p_major >= 0.5))
+    yield from windows[np.argsort(far)[: count * 6 : 6]]
+
+
+def draw_sheet(path: Path, seed: int) -> None:
+    """Compose one piece for each mood and write their piano rolls and spectrograms, side by side, as a PNG."""
+    import pretty_midi
+    import soundfile
+
+    from generator import figures
+    from generator.compose import Request, compose
+
+    pieces = []
+    for mood in emotion.categories():
+        piece = compose(Request.for_moods({mood: 1.0}, seed))
+        samples, _ = soundfile.read(io.BytesIO(piece.wav), dtype="float32")
+        midi = pretty_midi.PrettyMIDI(io.BytesIO(piece.midi))
+        title, density = f"{mood.capitalize()}, {piece.key}", piece.targets.density
+        pieces.append(figures.Played(title, piece.tokens, piece.chords, piece.tempo, density, midi, samples))
+    path.write_bytes(figures.png(figures.sheet(pieces), 75))
+
+
+def main() -> None:
+    """Print one line a mood, and over the nine the correlation of onsets heard with onsets wanted."""
+    parser = argparse.ArgumentParser(prog="python -m generator.sound_report", description=__doc__)
+    parser.add_argument("--pieces", type=int, default=3, help="for each mood (default 3)")
+    parser.add_argument("--data", type=Path, help="npz with windows and split, to take melodies from")
+    parser.add_argument("--sheet", type=Path, help="write a picture of the nine moods to this PNG file, and stop")
+    parser.add_argument("--seed", type=int, default=7, help="of the picture's pieces (default 7)")
+    args = parser.parse_args()
+    if args.sheet:
+        draw_sheet(args.sheet, args.seed)
+        return
+    windows = None
+    if args.data:
+        with np.load(args.data, allow_pickle=False) as data:
+            windows = data["windows"][data["split"] > 0]
+    print("worst loudness and peak, shares of pieces, means; onsets a second")
+    wanted, found, everything = [], [], []
+    for mood in emotion.categories().values():
+        tunes = composed(mood, args.pieces) if windows is None else taken(mood, args.pieces, windows)
+        sounds = [measure(tokens, mood, seed) for seed, tokens in enumerate(tunes)]
+        everything += sounds
+        mean = {field.name: np.mean([getattr(sound, field.name) for sound in sounds]) for field in fields(Sound)}
+        wanted.append(mood.density * mood.tempo / 240)
+        found.append(mean["onsets"])
+        off = max((sound.loudness for sound in sounds), key=lambda value: abs(value + 16))
+        print(
+            f"{mood.name:11} {off:6.2f} LUFS {max(s.peak for s in sounds):5.2f} dBTP  silent {mean['silent']:.2f}  "
+            f"melody kept {mean['melody']:.2f}  out of range {mean['outside']:.2f}  seconds {mean['seconds']:.3f}  "
+            f"tempo right {mean['tempo_right']:.2f}  mode heard {mean['mode_right']:.2f}  "
+            f"onsets {found[-1]:.2f} (melody's {wanted[-1]:.2f})  render {mean['render']:.2f} s for 32 s",
+            flush=True,
+        )
+    print(
+        f"all: loudness {min(s.loudness for s in everything):.2f} to {max(s.loudness for s in everything):.2f} LUFS, "
+        f"peak at most {max(s.peak for s in everything):.2f} dBTP, "
+        f"tempo right {np.mean([s.tempo_right for s in everything]):.2f}, "
+        f"onset correlation over the moods {np.corrcoef(wanted, found)[0, 1]:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
