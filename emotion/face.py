@@ -1,9 +1,9 @@
 """Finds and aligns the faces of a picture, through DeepFace's own pipeline.
 
-`DeepFace.extract_faces` finds the eyes, turns the face level and cuts it out. Only its detector is ours, given to it by
-DeepFace's own table of detectors: the same haar cascade as its "opencv" one, but told what a visitor's picture looks
-like. DeepFace searches the picture with a black border that makes it four times as large, for faces of any size, and
-takes three times as long; and it turns the cascade's score around, so that the surest face comes last.
+`DeepFace.extract_faces` turns each face level and cuts it out. Its detector is ours (haar.py), given to it by its own
+table of detectors: the same cascade as its "opencv" one, used in another way. That one searches the picture with a
+black border that makes it four times as large, for faces of any size, which takes three times as long; gives the surest
+face the lowest confidence; and misses heads tilted by more than 15 degrees.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from typing import Any
 from .errors import NoFaceError
 from .picture import RGB
 
-# Scores of the cascade's last stage: of faces mostly 3 to 9, of other things mostly below 2.
-MIN_SCORE = 1.0
 # Its name in DeepFace's table of detectors.
 DETECTOR = "maeum"
 
@@ -33,7 +31,7 @@ class Face:
     """A face in a picture.
 
     x, y, width, height: its box in pixels of the upright picture at its full size
-    score: how sure the detector is; of use only to compare the faces of one picture
+    score: how sure the detector is: how many windows of its cascade agree on this face
     """
 
     x: int
@@ -57,7 +55,7 @@ def find_faces(pixels: RGB) -> list[tuple[Face, RGB]]:
     for item in found:
         area, crop = item["facial_area"], item["face"]
         # Where nothing is found DeepFace returns the whole picture, with confidence 0.
-        if item["confidence"] >= MIN_SCORE and min(crop.shape[:2]) > 0:
+        if item["confidence"] > 0 and min(crop.shape[:2]) > 0:
             faces.append((Face(area["x"], area["y"], area["w"], area["h"], item["confidence"]), crop))
     if not faces:
         raise NoFaceError("No face was found in the picture. Please look straight into the camera, come closer, and "

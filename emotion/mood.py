@@ -35,6 +35,7 @@ LANDMARKS: tuple[tuple[float, float, str], ...] = (
     (-0.06, 0.06, "peaceful"),
     (-0.14, 0.05, "peaceful"),
     # from a faint smile to a broad one
+    (-0.11, 0.13, "clear"),
     (0.11, 0.10, "clear"),
     (0.22, 0.15, "clear"),
     (0.36, 0.24, "refreshing"),
@@ -44,8 +45,8 @@ LANDMARKS: tuple[tuple[float, float, str], ...] = (
     (0.80, 0.50, "lively"),
     # hard to tell, or mildly surprised
     (-0.24, 0.00, "mysterious"),
-    (-0.20, 0.16, "mysterious"),
-    (-0.06, 0.22, "mysterious"),
+    (-0.23, 0.17, "mysterious"),
+    (-0.05, 0.25, "mysterious"),
     (0.14, 0.30, "mysterious"),
     # surprised
     (0.40, 0.60, "lively"),
