@@ -103,7 +103,7 @@ def export_deepface_network(path: Path) -> NDArray[np.float32]:
             return result
 
     with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # the newer exporter needs onnxscript
-        torch.onnx.export(ChannelsLast(), (torch.zeros(1, 48, 48, 1),), str(path), dynamo=False, opset_version=17,
+        torch.onnx.export(ChannelsLast().eval(), (torch.zeros(1, 48, 48, 1),), str(path), dynamo=False, opset_version=17,
                           input_names=["x"], dynamic_axes={"x": {0: "n"}})  # fmt: skip
     # As DeepFace does it: padded to 224 x 224, grey of the colours' blue-green-red order, 48 x 48, in 0..1.
     crop = find_faces(decode(encoded(hopper())).pixels)[0][1][:, :, ::-1]
