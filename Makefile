@@ -1,6 +1,7 @@
 # make run    the page at http://localhost:8501
 # make test   lint, types and every test, those in a browser included
 # make lint   lint and types only
+# make docs   take the screenshots in docs/ anew
 # Each makes .venv at first use and again when a requirements file changes.
 
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ APT_INSTALL := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get inst
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint browser clean
+.PHONY: run test lint docs browser clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed
@@ -29,6 +30,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
+
+docs: $(VENV)/.installed-dev browser
+	SCREENSHOTS=docs $(BIN)/pytest tests/test_browser.py -k "webcam or phone"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis out

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 MISSING = [name for name in ("chromium", "ffmpeg") if shutil.which(name) is None]
-SECONDS = 60.0  # For one piece on a busy machine; a limit, not a promise.
+SECONDS = 120.0  # For one piece on a busy machine; a limit, not a promise.
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
@@ -159,6 +159,18 @@ def saved(download: Download) -> bytes:
     return Path(download.path()).read_bytes()
 
 
+def keep_picture(page: Page, name: str) -> None:
+    """Save the whole page as a picture for the documentation, where `make docs` asks for it."""
+    folder = os.environ.get("SCREENSHOTS")
+    size = page.viewport_size
+    if folder is None or size is None:
+        return
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": height})
+    page.wait_for_timeout(1500)
+    page.screenshot(path=Path(folder) / name, full_page=True)
+
+
 def test_from_webcam_to_playing_music(open_page: OpenPage) -> None:
     page = open_page()
     choose(page, "Camera")
@@ -179,6 +191,7 @@ def test_from_webcam_to_playing_music(open_page: OpenPage) -> None:
     after = float(line.get_attribute("x1").rstrip("%"))  # type: ignore[union-attr]
     assert 0 < position < duration
     assert after > before > 0  # The line on the piano roll follows.
+    keep_picture(page, "page.png")
 
 
 def test_upload_of_a_wrong_file_then_of_a_photo(open_page: OpenPage, photo: Path, tmp_path: Path) -> None:
@@ -247,6 +260,7 @@ def test_korean_phone_has_no_sideways_scroll(open_page: OpenPage) -> None:
     compose(page, "작곡하기")
     for element in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
         assert page.evaluate(f"{element}.scrollWidth - {element}.clientWidth") == 0
+    keep_picture(page, "phone.png")
 
 
 def test_keyboard_alone_is_enough(open_page: OpenPage) -> None:
