@@ -1,0 +1,61 @@
+"""Charts as data: what a tap can hit, what a reader is told."""
+
+from __future__ import annotations
+
+import re
+from math import hypot
+from typing import Any
+
+import emotion
+from generator import plots
+
+
+def plane(here: tuple[float, float] | None = None) -> dict[str, Any]:
+    moods = {each.name: (each.korean, (each.valence, each.arousal)) for each in emotion.categories().values()}
+    chart: dict[str, Any] = plots.plane(moods, here, ("valence", "arousal")).to_dict()
+    return chart
+
+
+def marks(chart: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The rows of the first layer of that kind of mark."""
+    layer = next(layer for layer in chart["layer"] if layer["mark"]["type"] == kind)
+    rows: list[dict[str, Any]] = layer["data"]["values"]
+    return rows
+
+
+def test_every_mood_is_inside_the_plane_and_has_its_name() -> None:
+    rows = marks(plane(), "circle")
+    assert {row["name"] for row in rows} == set(emotion.categories())
+    assert all(plots.VALENCE[0] < row["valence"] < plots.VALENCE[1] for row in rows)
+    assert all(plots.AROUSAL[0] < row["arousal"] < plots.AROUSAL[1] for row in rows)
+    assert "평화로움" in {row["label"] for row in marks(plane(), "text")}
+
+
+def test_a_tap_on_a_mood_hits_that_mood_and_a_tap_elsewhere_none() -> None:
+    targets = plane()["layer"][-1]["data"]["values"]
+    named = [row for row in targets if row["name"]]
+    between = [row for row in targets if not row["name"]]
+    assert len(named) == 9
+    assert len(between) > 100
+    for mood in named:
+        near = min(hypot(mood["valence"] - row["valence"], mood["arousal"] - row["arousal"]) for row in between)
+        assert near >= plots.GRID - 0.01  # A finger has room.
+
+
+def test_the_cross_stands_where_the_visitor_is_and_nowhere_without_one() -> None:
+    assert marks(plane((0.5, -0.25)), "point")[0] == {"valence": 0.5, "arousal": -0.25}
+    assert marks(plane(), "point") == []
+
+
+def test_shares_are_told_largest_first_with_their_per_cent() -> None:
+    chart = plots.shares({"sad": 0.25, "happy": 0.75}).to_dict()
+    assert [row["name"] for row in chart["data"]["values"]] == ["happy 75%", "sad 25%"]
+
+
+def test_curves_fall_where_the_values_fall_and_names_are_escaped() -> None:
+    html = plots.curves({"loss <b>": [4.0, 2.0, 1.0], "still": [0.5, 0.5], "one": [1.0]})
+    assert "loss &lt;b&gt;" in html
+    assert "4.00 → 1.00" in html
+    heights = [[float(point.split(",")[1]) for point in line.split()] for line in re.findall('points="(.*?)"', html)]
+    assert heights[0] == sorted(heights[0])  # Down the page is down in value.
+    assert [len(line) for line in heights] == [3, 2, 1]
