@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from generator.musicvae import bench, importer
+
 
 def add_compose(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("compose", help="compose 16 bars for a mood, as MIDI and WAV files")
@@ -85,12 +87,31 @@ def run_train(args: argparse.Namespace) -> None:
     train(args.data, args.out, args.minutes, args.seed, lambda line: print(line, flush=True))
 
 
+def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("evaluate", help="measure what the shipped networks reach")
+    parser.add_argument("--pieces", type=int, default=20, help="a mood (default 20)")
+    parser.add_argument("--data", type=Path, help="npz of melodies, for the figures of model and prior")
+    parser.set_defaults(run=run_evaluate)
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    import torch
+
+    from generator.evaluate import evaluate
+
+    torch.set_num_threads(1)
+    evaluate(args.pieces, args.data, lambda line: print(line, flush=True))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m generator", description="Music for a mood.")
     commands = parser.add_subparsers(required=True, metavar="command")
     add_compose(commands)
     add_train(commands)
+    add_evaluate(commands)
+    importer.add_commands(commands)
+    bench.add_commands(commands)
     args = parser.parse_args(arguments)
 
     from generator.audio import AudioError

@@ -17,7 +17,7 @@ import emotion
 from generator.actor_critic import Effort, Round, Tokens, retrain
 from generator.arrange import Parts, arrange
 from generator.audio import render
-from generator.harmony import harmony_key, infer_chords
+from generator.harmony import harmony_key, infer_chords, tonic_name
 from generator.losses import Melodies, Targets
 from generator.models import Models, default_models
 from generator.styles import style
@@ -111,7 +111,7 @@ def compose(request: Request, on_round: Callable[[Round], None] | None = None, m
         name=name,
         tokens=found.tokens,
         chords=[chord.name for chord in chords],
-        key=str(key),
+        key=f"{tonic_name(key)} {'major' if key.major else 'minor'}",
         tempo=request.targets.tempo,
         targets=request.targets,
         reached=measure(found.tokens),

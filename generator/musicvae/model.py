@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from generator.musicvae.attention import attend
 from generator.musicvae.config import Config
+from generator.musicvae.decode import CoreWeights, FastCore, gumbel_noise
+from generator.musicvae.product import Kept
 
 
 class Block(nn.Module):
@@ -74,6 +76,7 @@ class MelodyVAE(nn.Module):
         for name, parameter in [*self.read.named_parameters(), *self.core.named_parameters()]:
             if name.startswith("bias_hh"):  # forget gates start open, as in MusicVAE
                 nn.init.ones_(parameter.data[parameter.shape[0] // 4 : parameter.shape[0] // 2])
+        self._kept: Kept[FastCore] = Kept()
 
     def bar_embeddings(self, tokens: Tensor) -> Tensor:
         """Each bar read on its own: tokens int64 [N, 16] -> [N, width], in -1..1."""
@@ -96,7 +99,7 @@ class MelodyVAE(nn.Module):
         return embeddings
 
     def initial_state(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """Core decoder's state at the start of a bar: [N, width] -> (h, c), each [1, N, core_rnn]."""
+        """Core decoder's state at the start of a bar: [..., width] -> (h, c), each [1, ..., core_rnn]."""
         c, h = torch.tanh(self.start(embedding)).chunk(2, dim=-1)
         return h[None].contiguous(), c[None].contiguous()
 
@@ -121,29 +124,13 @@ class MelodyVAE(nn.Module):
     @torch.no_grad()
     def decode(self, z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """z [B, bars * z_bar] -> tokens int64 [B, bars * 16]; temperature 0 takes the likeliest token at every step."""
-        config = self.config
-        batch = z.shape[0]
         embeddings = self.embed(z)
-        weight_in, weight_h = self.core.get_parameter("weight_ih_l0"), self.core.get_parameter("weight_hh_l0")
-        token_part = weight_in[:, : config.tokens].T.contiguous()  # [90, 4H]: the one-hot's product is a row of it
-        constant = (
-            embeddings @ weight_in[:, config.tokens :].T
-            + self.core.get_parameter("bias_ih_l0")
-            + self.core.get_parameter("bias_hh_l0")
-        )
-        previous = torch.zeros(batch, 4 * config.core_rnn, device=z.device)
-        tokens = torch.empty(batch, embeddings.shape[1] * config.bar, dtype=torch.int64, device=z.device)
-        for bar in range(embeddings.shape[1]):
-            h, c = (state[0] for state in self.initial_state(embeddings[:, bar]))
-            for step in range(config.bar):
-                i, f, g, o = (constant[:, bar] + previous + h @ weight_h.T).chunk(4, 1)
-                c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-                h = torch.sigmoid(o) * torch.tanh(c)
-                logits = self.output(h)
-                if temperature > 0:
-                    uniform = torch.rand(logits.shape, generator=generator, device=z.device).clamp_min(1e-20)
-                    logits = logits / temperature - torch.log(-torch.log(uniform))  # Gumbel's maximum is a sample
-                token = logits.argmax(1)
-                tokens[:, bar * config.bar + step] = token
-                previous = token_part[token]
-        return tokens
+        h, c = self.initial_state(embeddings)
+        shape = (len(z), self.config.steps, self.config.tokens)
+        noise = gumbel_noise(shape, temperature, generator, z.device)
+        return self._core().decode(embeddings, [(h[0], c[0])], self.config.bar, noise)[0]
+
+    def _core(self) -> FastCore:
+        """The core decoder's weights laid out for decoding, worked out again when training has changed them."""
+        weights = [self.core, self.output]
+        return self._kept.get(weights, lambda: FastCore(CoreWeights.of_lstms([self.core], self.output)))

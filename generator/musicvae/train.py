@@ -30,6 +30,7 @@ from generator.musicvae.prior import Prior
 NOISE = 0.1  # on the bar embedding in the first stage: keeps the space of bars smooth
 CLIP = 1.0  # global norm of the gradient, as in MusicVAE
 SAVE_SECONDS = 60.0
+POSTERIOR_SHARE = 0.25  # of the posterior's spread, in the latents that the prior learns
 
 Report = Callable[[int, float, dict[str, float]], None]  # (step, seconds, figures)
 Loss = Callable[[int, float], tuple[Tensor, dict[str, float]]]  # (step, share of the run done) -> loss, figures
@@ -152,15 +153,20 @@ def latents(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> tuple[Tensor, T
 
 
 def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int) -> Loss:
-    """Third stage: the flow that carries noise to latents of real melodies, each drawn from its posterior."""
+    """Third stage: the flow that carries noise to latents of real melodies.
+
+    They are drawn close to the posterior's mean: there a bar that returns has the very latent that it had before. Each
+    number is measured in its posterior's standard deviations, so that the flow learns most where the decoder listens.
+    """
     mu, sigma = latents(model, corpus.windows)
     with torch.no_grad():
         prior.mean.copy_(mu.mean(0))
-        prior.scale.copy_((mu.var(0) + (sigma**2).mean(0)).sqrt())
+        units = sigma.mean(0)
+        prior.scale.copy_(units * (mu.var(0) / units**2).mean().sqrt())
 
     def loss(step: int, share: float) -> tuple[Tensor, dict[str, float]]:
         chosen = torch.from_numpy(rng.choice(len(mu), size=batch, p=corpus.weight))
-        z = mu[chosen] + sigma[chosen] * torch.randn(batch, mu.shape[1])
+        z = mu[chosen] + POSTERIOR_SHARE * sigma[chosen] * torch.randn(batch, mu.shape[1])
         flow = prior.loss(z)
         return flow, {"flow": flow.item()}
 

@@ -1,0 +1,91 @@
+"""Re-training moves a latent towards its targets, keeps the best, and says what it did."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from generator.actor_critic import ActorCritic, ActorCriticConfig, Effort, Retrained, fit_register, retrain
+from generator.key import find_key
+from generator.losses import Melodies, Targets
+from generator.models import Models, default_models
+
+SPARSE, DENSE = Targets(3.5, 66, False), Targets(7.5, 73, True)
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    torch.set_num_threads(1)
+    return default_models()
+
+
+def request(models: Models, targets: Targets, seed: int = 5, rounds: int = 4) -> Retrained:
+    return retrain(models.networks, models.decode, models.starts(16, seed), targets, Effort(rounds=rounds))
+
+
+@pytest.mark.parametrize("targets", [SPARSE, DENSE], ids=["sparse minor", "dense major"])
+def test_a_request_reaches_its_targets(models: Models, targets: Targets) -> None:
+    found = request(models, targets)
+    melodies = Melodies(found.tokens[None])
+    assert melodies.density[0] == pytest.approx(targets.density, abs=0.75)
+    assert melodies.pitch[0] == pytest.approx(targets.pitch, abs=1.5)
+    assert find_key(found.tokens).major == targets.major
+
+
+def test_the_trace_goes_down_and_ends_with_the_result(models: Models) -> None:
+    found = request(models, SPARSE)
+    totals = [each.total for each in found.trace]
+    assert totals == sorted(totals, reverse=True)
+    assert [each.number for each in found.trace] == list(range(len(found.trace)))
+    assert np.array_equal(found.trace[-1].tokens, found.tokens)
+    assert found.trace[-1].total < found.trace[0].total
+
+
+def test_the_actor_beats_the_starts_it_is_given(models: Models) -> None:
+    """Over several requests, moved candidates are nearer their targets than the best start."""
+    gains = []
+    for seed in range(4):
+        trace = request(models, (SPARSE, DENSE)[seed % 2], seed).trace
+        gains.append(trace[0].total - trace[-1].total)
+    assert np.mean(gains) > 0.1
+
+
+def test_a_request_leaves_the_shared_networks_alone(models: Models) -> None:
+    before = {name: tensor.clone() for name, tensor in models.networks.state_dict().items()}
+    request(models, DENSE, rounds=2)
+    for name, tensor in models.networks.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_the_same_request_gives_the_same_melody(models: Models) -> None:
+    first, second, other = request(models, DENSE, 1), request(models, DENSE, 1), request(models, DENSE, 2)
+    assert np.array_equal(first.tokens, second.tokens)
+    assert not np.array_equal(first.tokens, other.tokens)
+
+
+def test_a_round_can_be_watched(models: Models) -> None:
+    seen: list[int] = []
+    starts = models.starts(4, 1)
+    effort = Effort(rounds=3, enough=0)
+    retrain(models.networks, models.decode, starts, DENSE, effort, lambda each: seen.append(each.number))
+    assert seen == [0, 1, 2, 3]
+
+
+def test_register_is_fitted_by_key_alone() -> None:
+    tokens = np.zeros((1, 256), np.uint8)
+    tokens[0, ::4] = np.resize([41, 45, 48, 45], 64)
+    moved, shift = fit_register(tokens, 67.0)
+    assert Melodies(moved).pitch[0] == pytest.approx(67.0, abs=0.5)
+    assert np.array_equal(moved[moved >= 2], tokens[tokens >= 2] + shift[0])
+    far, most = fit_register(tokens, 90.0)
+    assert most[0] == 6
+    assert np.array_equal(far[far >= 2], tokens[tokens >= 2] + 6)
+
+
+def test_an_untrained_actor_hardly_moves() -> None:
+    torch.manual_seed(0)
+    networks = ActorCritic(ActorCriticConfig(z=32))
+    z = torch.randn(8, 32)
+    moved = networks.actor(z, torch.randn(8, 3))
+    assert (moved - z).norm() < 0.3 * z.norm()
