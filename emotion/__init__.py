@@ -9,6 +9,12 @@ is processed in memory and never written, logged or sent. An expression is not a
 
 from __future__ import annotations
 
+import os
+
+# onnxruntime keeps a record of its use in the home folder and sends it to its maker, unless it is told not to before it
+# is loaded. This package promises that nothing leaves the machine.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 from .categories import Category, categories, category
 from .errors import EmotionError, NoFaceError, PictureError, RecogniserError, UnknownMoodError
 from .face import Face

@@ -41,6 +41,7 @@ SEARCHES = (
 )
 STEP = 1.1  # from one window size to the next; DeepFace's own setting
 WINDOW = 24  # pixels; the cascade knows no smaller one
+MAX_FACES = 12  # in one picture; more would take too long to look at
 MARGIN = 0.05  # black, around the picture, so that a face at its edge is found
 
 # Each face found is looked at again: scaled to this size, pixels, and turned by these angles, degrees.
@@ -97,9 +98,12 @@ class HaarDetector(OpenCvClient):  # type: ignore[misc]
             small = cv2.copyMakeBorder(small, edge, edge, edge, edge, cv2.BORDER_CONSTANT)
             back = np.array([[1, 0, -edge], [0, 1, -edge]]) / scale
         least = max(WINDOW, round(search.smallest * scale * max(height, width)))
-        found = self.model["face_detector"].detectMultiScale(small, STEP, search.neighbours, minSize=(least, least))
+        found, windows = self.model["face_detector"].detectMultiScale2(
+            small, STEP, search.neighbours, minSize=(least, least)
+        )
         boxes = []
-        for x, y, side, _ in found:
+        for number in np.argsort(-np.asarray(windows))[:MAX_FACES]:
+            x, y, side, _ = found[number]
             middle = back @ (x + side / 2, y + side / 2, 1)
             boxes.append((float(middle[0]), float(middle[1]), side / scale))
         return boxes

@@ -103,8 +103,11 @@ def export_deepface_network(path: Path) -> NDArray[np.float32]:
             return result
 
     with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # the newer exporter needs onnxscript
-        torch.onnx.export(ChannelsLast().eval(), (torch.zeros(1, 48, 48, 1),), str(path), dynamo=False, opset_version=17,
-                          input_names=["x"], dynamic_axes={"x": {0: "n"}})  # fmt: skip
+        torch.onnx.export(
+            ChannelsLast().eval(), (torch.zeros(1, 48, 48, 1),), str(path), dynamo=False, opset_version=17,
+            input_names=["x"], dynamic_axes={"x": {0: "n"}},
+        )  # fmt: skip
+    network.eval()  # the exporter leaves it in training
     # As DeepFace does it: padded to 224 x 224, grey of the colours' blue-green-red order, 48 x 48, in 0..1.
     crop = find_faces(decode(encoded(hopper())).pixels)[0][1][:, :, ::-1]
     scale = 224 / max(crop.shape)
@@ -144,8 +147,8 @@ def test_deepface_runs_with_weights_placed_by_hand() -> None:
     assert weights.fetch(checksum) == checksum
     reading = emotion.read(data, recogniser="deepface")
     assert reading.recogniser == "deepface"
-    assert list(reading.expressions.values()) == pytest.approx(expected, abs=1e-4)
-    assert max(expected) > 0.3  # not the same for every face
+    assert list(reading.expressions.values()) == pytest.approx(expected.tolist(), abs=5e-3)
+    assert np.ptp(expected) > 0.1  # so that a wrong order would show
     assert emotion.read(data).recogniser == "embedded"
 
 
