@@ -7,8 +7,9 @@ import argparse
 import pytest
 import torch
 
-from generator.musicvae import bench
+from generator.musicvae import bench, lstm_config
 from generator.musicvae.decode import FastCore, gumbel_noise
+from generator.musicvae.lstm_config import LstmConfig
 
 
 @pytest.fixture(autouse=True)
@@ -17,11 +18,15 @@ def one_thread() -> None:
 
 
 @pytest.mark.parametrize("model", bench.MODELS)
-def test_both_ways_give_the_same_tokens_and_something_is_decoded_again(model: str) -> None:
-    (result,) = bench.measure(model, "float32", threads=1, batches=[2], repeats=1)
+def test_both_ways_give_the_same_tokens_and_something_is_decoded_again(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = LstmConfig(encoder=(8,), decoder=(96, 96), z=64)  # the full size takes a minute on a busy machine
+    monkeypatch.setattr(lstm_config, "LstmConfig", lambda: small)
+    (result,) = bench.measure(model, "float32", threads=1, batches=[4], repeats=1)
     assert result.differ == 0
-    assert result.bars[0] == 2 * 16
-    assert len(result.bars) > 1
+    assert result.rounds > 1
+    assert 0 < result.again < 2
     assert min(result.step_by_step, result.side_by_side, result.limit) > 0
 
 
@@ -39,12 +44,12 @@ def test_random_weights_behave_as_a_trained_models() -> None:
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     bench.add_commands(parser.add_subparsers())
-    wanted = "bench decode --models default --products float32 bfloat16 --threads 1 --batches 1 2 --repeats 1"
+    wanted = "bench decode --models default --products float32 bfloat16 --threads 1 --batches 4 5 --repeats 1"
     args = parser.parse_args(wanted.split())
     args.run(args)
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("default")]
     assert [row[:4] for row in rows] == [
-        ["default", kind, "1", batch] for kind in ("float32", "bfloat16") for batch in ("1", "2")
+        ["default", kind, "1", batch] for kind in ("float32", "bfloat16") for batch in ("4", "5")
     ]
     args = parser.parse_args(["bench", "decode", "--repeats", "0"])
     with pytest.raises(ValueError, match="1 or more"):
