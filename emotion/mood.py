@@ -2,7 +2,7 @@
 
 Step one is published: each expression has a place in the valence-arousal plane (Russell and Mehrabian 1977), and a
 face lies at their mean, weighed by its probabilities. Step two is a design, not a measurement: landmarks carry the
-plane of faces onto the plane of moods, and the nearer a mood, the more of it. docs/moods.md tells why and how.
+plane of faces onto the plane of moods, and the nearer a mood, the more of it. docs/mood-map.md tells why and how.
 """
 
 from __future__ import annotations
