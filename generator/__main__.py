@@ -9,11 +9,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from generator.export import KINDS
 from generator.musicvae import bench, importer
 
 
 def add_compose(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("compose", help="compose 16 bars for a mood, as MIDI and WAV files")
+    parser = commands.add_parser("compose", help="compose 16 bars for a mood, as MIDI, WAV and other files")
     parser.add_argument(
         "--mood",
         required=True,
@@ -24,11 +25,19 @@ def add_compose(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--parts", choices=("melody", "chords", "full"), default="full", help="how much is played (default full)"
     )
+    parser.add_argument(
+        "--files",
+        nargs="+",
+        choices=KINDS,
+        default=["mid", "wav"],
+        help="which files: mid, wav, mp3, musicxml, stems.zip (a WAV a part), png (a picture); default mid wav",
+    )
+    parser.add_argument("--plot", action="store_true", help="the picture too: piano roll and spectrogram")
     parser.set_defaults(run=run_compose)
 
 
 def run_compose(args: argparse.Namespace) -> None:
-    """Write NAME.mid and NAME.wav, and print targets and what was reached."""
+    """Write the files, and print targets and what was reached."""
     import torch
 
     from generator.compose import Request, compose
@@ -37,9 +46,9 @@ def run_compose(args: argparse.Namespace) -> None:
     request = Request.for_moods(read_mixture(args.mood), args.seed, args.parts)
     args.out.mkdir(parents=True, exist_ok=True)
     piece = compose(request)
-    for suffix, data in ((".mid", piece.midi), (".wav", piece.wav)):
-        (args.out / (piece.name + suffix)).write_bytes(data)
-        print(f"wrote {args.out / (piece.name + suffix)}")
+    for name, data in piece.export.files([*args.files, *(["png"] if args.plot else [])]).items():
+        (args.out / name).write_bytes(data)
+        print(f"wrote {args.out / name}")
     wanted, reached = piece.targets, piece.reached
     print(f"{'':20}{'target':>10}{'reached':>10}")
     print(f"{'notes a bar':20}{wanted.density:>10.2f}{reached.density:>10.2f}")

@@ -9,18 +9,15 @@ rendered. The same request gives the same piece on the same machine.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import emotion
 from generator.actor_critic import Effort, Round, Tokens, retrain
-from generator.arrange import Parts, arrange
-from generator.audio import render
-from generator.harmony import harmony_key, infer_chords, tonic_name
+from generator.arrange import Parts
+from generator.export import Export
 from generator.losses import Melodies, Targets
 from generator.models import Models, default_models
-from generator.styles import style
 
 __all__ = ["Measures", "Piece", "Request", "Round", "Targets", "compose", "compose_batch", "measure"]
 
@@ -77,7 +74,8 @@ class Measures:
 
 @dataclass(frozen=True)
 class Piece:
-    """The result. tokens: the melody, uint8 [256]; chords: one name a bar; midi, wav: the played piece as files."""
+    """The result. tokens: the melody, uint8 [256]; chords: one name a bar; midi, wav: the played piece as files;
+    export: makes the other files, when asked."""
 
     name: str
     tokens: Tokens
@@ -89,6 +87,7 @@ class Piece:
     trace: list[Round]
     midi: bytes
     wav: bytes
+    export: Export
 
 
 def compose(request: Request, on_round: Callable[[Round], None] | None = None, models: Models | None = None) -> Piece:
@@ -100,24 +99,22 @@ def compose(request: Request, on_round: Callable[[Round], None] | None = None, m
     starts = models.starts(CANDIDATES, request.seed)
     effort = Effort(rounds=request.rounds)
     found = retrain(models.networks, models.decode, starts, request.targets, effort, on_round)
-    chords = infer_chords(found.tokens, request.targets.major)
-    key = harmony_key(found.tokens, request.targets.major)
-    played = arrange(found.tokens, chords, request.targets.tempo, style(request.mood), request.seed, request.parts, key)
-    midi = io.BytesIO()
-    played.write(midi)
-    name = f"maeum-{request.mood}-{request.seed}"
-    wav = render(midi.getvalue(), tags={"title": name})
+    targets = request.targets
+    export = Export(
+        found.tokens, request.mood, request.seed, targets.tempo, targets.major, targets.density, request.parts
+    )
     return Piece(
-        name=name,
+        name=export.title.file,
         tokens=found.tokens,
-        chords=[chord.name for chord in chords],
-        key=f"{tonic_name(key)} {'major' if key.major else 'minor'}",
-        tempo=request.targets.tempo,
-        targets=request.targets,
+        chords=[chord.name for chord in export.chords],
+        key=export.title.key_text,
+        tempo=targets.tempo,
+        targets=targets,
         reached=measure(found.tokens),
         trace=found.trace,
-        midi=midi.getvalue(),
-        wav=wav,
+        midi=export.midi,
+        wav=export.file("wav"),
+        export=export,
     )
 
 
