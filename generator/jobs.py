@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,13 +55,25 @@ class Composer:
     """The worker and its line. One for a whole server."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="composer")
+        self._tasks: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._lock = threading.Lock()
         self._line: list[Job] = []
+        # A daemon, unlike an executor's threads: a server that is told to stop does not wait for a piece.
+        threading.Thread(target=self._work, name="composer", daemon=True).start()
 
     def warm_up(self) -> None:
         """Import and load what composing needs while a visitor still reads, so that the first click is not slow."""
-        self._pool.submit(_compose)
+        self._tasks.put(self._load)
+
+    def _work(self) -> None:
+        while True:
+            self._tasks.get()()
+
+    def _load(self) -> None:
+        try:
+            _compose()
+        except Exception:  # The first job meets the same fault, and tells its visitor.
+            log.exception("loading the networks failed")
 
     def submit(self, request: Request) -> Job:
         """Put a request at the end of the line. Raises BusyError where the line is full."""
@@ -71,7 +83,7 @@ class Composer:
             if len(self._line) > WAITING_LIMIT:
                 raise BusyError(f"{WAITING_LIMIT} pieces wait already; try again in a minute")
             self._line.append(job)
-        self._pool.submit(job.run)
+        self._tasks.put(job.run)
         return job
 
     def ahead(self, job: Job) -> int:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 MISSING = [name for name in ("chromium", "ffmpeg") if shutil.which(name) is None]
-SECONDS = 120.0  # For one piece on a busy machine; a limit, not a promise.
+SECONDS = 240.0  # For one piece on a busy machine; a limit, not a promise.
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
@@ -34,6 +34,7 @@ FLAGS = (
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(
         bool(MISSING) and "CI" not in os.environ,
         reason=f"needs {' and '.join(MISSING)}: apt-get install chromium ffmpeg",
@@ -72,7 +73,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             server.wait(20)
     said = log.read_text()
     # Not every traceback: Streamlit logs one where a browser leaves while it closes the connection itself.
-    for fault in ("Uncaught app execution", "composing failed", "reading failed"):
+    for fault in ("Uncaught app execution", "composing failed", "networks failed", "reading failed"):
         assert fault not in said, said
 
 

@@ -96,3 +96,19 @@ def test_a_fault_while_loading_the_model_is_kept(monkeypatch: pytest.MonkeyPatch
     job = submit(jobs.Composer(), "peaceful")
     assert job.done.wait(WAIT)
     assert str(job.error) == "weights are corrupt"
+
+
+def test_a_fault_while_warming_up_stops_no_later_piece(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+    def broken() -> Any:
+        raise OSError("weights are not there yet")
+
+    composer = jobs.Composer()
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "_compose", broken)
+        composer.warm_up()
+        faulty = submit(composer, "faulty")
+        assert faulty.done.wait(WAIT)
+    bench.let_go.set()
+    job = submit(composer, "clear")
+    assert job.done.wait(WAIT)
+    assert job.piece is not None
