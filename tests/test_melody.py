@@ -127,14 +127,14 @@ def canonical_melodies(draw: st.DrawFn) -> Tokens:
         step = end + rest
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(canonical_melodies(), st.floats(20, 300))
 def test_round_trip_through_midi(tokens: Tokens, qpm: float) -> None:
     assert windows(melody.sequence_to_melodies(melody.tokens_to_sequence(tokens, qpm))) == [tokens.tolist()]
     assert windows(melody.midi_to_melodies(melody.tokens_to_midi(tokens, qpm))) == [tokens.tolist()]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 89), min_size=256, max_size=256), st.floats(20, 300))
 def test_any_tokens_keep_their_notes_in_midi(tokens: list[int], qpm: float) -> None:
     """Whatever the tokens, the MIDI file holds exactly the notes of the grid, at the tempo asked for."""
