@@ -11,6 +11,7 @@ import logging
 import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,13 @@ ROLL_HTML = '<svg role="img"></svg>'
 ROLL_CSS, ROLL_JS = ((ASSETS / f"roll.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 PLAYER = "player"  # The key of the block with the player, and so a part of its CSS class.
 PHOTO_TYPES = ["jpg", "jpeg", "png", "webp", "heic", "heif", "avif", "gif", "bmp"]
+DOWNLOADS = {
+    "mid": "audio/midi",
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "musicxml": "application/vnd.recordare.musicxml+xml",
+    "stems.zip": "application/zip",
+}
 SEED_LIMIT = 1_000_000
 TAKES_KEPT = 20  # Of some 6 MB of sound each.
 
@@ -341,7 +349,7 @@ def ask_to_compose(weights: dict[str, float] | None) -> None:
         st.session_state.problem = None
 
 
-@st.fragment(run_every=0.3)
+@st.fragment(run_every=0.5)
 def watch() -> None:
     """Show the job's rounds as they come, without running the rest of the page again; then take the piece over."""
     job: Job | None = st.session_state.job
@@ -408,28 +416,19 @@ def show_music() -> None:
     with st.container(key=PLAYER):
         st.audio(piece.wav, format="audio/wav", autoplay=True)
     draw_roll("roll", piece.tokens, piece.chords, piece.tempo)
-    midi, wav, again = st.columns(3)
-    for place, kind, data, mime in (
-        (midi, "midi", piece.midi, "audio/midi"),
-        (wav, "wav", piece.wav, "audio/wav"),
-    ):
-        place.download_button(
-            say(f"download_{kind}"),
-            data,
-            file_name=f"{piece.name}.{'mid' if kind == 'midi' else 'wav'}",
-            mime=mime,
-            on_click="ignore",
-            icon=":material/download:",
-            width="stretch",
-        )
-    again.button(
+    st.button(
         say("again"),
         on_click=start_next,
         args=(weights,),
         disabled=state.job is not None,
         icon=":material/refresh:",
-        width="stretch",
     )
+    with st.container(horizontal=True):
+        for kind, mime in DOWNLOADS.items():
+            # Made when asked for, all but the two that are there already.
+            data = {"mid": piece.midi, "wav": piece.wav}.get(kind) or partial(piece.export.file, kind)
+            label, file = say(f"download_{kind.split('.')[0]}"), f"{piece.name}.{kind}"
+            st.download_button(label, data, file, mime, on_click="ignore", icon=":material/download:")
     st.markdown(f"**{say('measure_heading')}**")
     st.markdown(measures(piece))
     with st.expander(say("details")):
