@@ -29,8 +29,8 @@ Decode = Callable[[Tensor], Tokens]  # latents [N, z] -> uint8 [N, 256]
 
 CONDITIONS = 3  # density, pitch, mode
 PENALTY = 10.0  # of the realism's gradient (Gulrajani et al. 2017)
-REALISM_WEIGHT = 0.3
-DISTANCE_WEIGHT = 0.1
+REALISM_WEIGHT = 0.5
+DISTANCE_WEIGHT = 2.0
 WEIGHTS = torch.tensor([weight for _, weight in LOSSES])
 
 

@@ -42,6 +42,18 @@ def sounding_pitch(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
     return np.where((last_event >= 0) & (event >= 2), event.astype(np.int16) + 19, 0).astype(np.int16)
 
 
+def melodic_intervals(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
+    """Semitones, without direction, from the note before to the one that begins at each step: tokens [N, T] -> [N, T].
+
+    -1 where no note begins, and at the first note.
+    """
+    onset = tokens >= 2
+    last = np.maximum.accumulate(np.where(onset, np.arange(tokens.shape[1]), -1), axis=1)
+    before = np.concatenate([np.full((len(tokens), 1), -1), last[:, :-1]], axis=1)
+    from_token = np.take_along_axis(tokens, np.maximum(before, 0), axis=1).astype(np.int16)
+    return np.where(onset & (before >= 0), np.abs(tokens.astype(np.int16) - from_token), -1).astype(np.int16)
+
+
 def pitch_class_durations(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
     """Sixteenths each pitch class sounds: tokens [..., T] -> float32 [..., 12], index 0 = C."""
     pitch = sounding_pitch(tokens)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.harmony import CHORD_QUALITIES, chords_of
-from generator.key import key_correlations, pitch_class_durations, sounding_pitch
+from generator.key import key_correlations, melodic_intervals, pitch_class_durations, sounding_pitch
 from generator.spectrum import step_energy
 
 Floats = npt.NDArray[np.float64]
@@ -26,6 +26,8 @@ BARS = 16
 ROLE_LOSS = {"root": 0.0, "third": 0.1, "fifth": 0.1, "other": 1.0}
 BEAT_WEIGHT = np.array([2.0, 1.0, 1.0, 1.0] * 4)  # a sixteenth on a quarter's beat counts twice
 EVEN_WINDOWS = 1.25  # notes; how far a window of real melodies strays from its melody's mean (median of the corpus)
+# Quartiles of the corpus: a quarter of its melodies has fewer returns, a quarter wider intervals.
+LAGS, FEWEST_RETURNS, WIDEST_INTERVAL = (1, 2, 4, 8), 0.2, 2.9
 MODE_MARGIN = 0.05  # lead of the best key of the wanted mode, in correlation, from which nothing is left to wish
 
 
@@ -97,6 +99,24 @@ class Melodies:
         """Lead of the best major key over the best minor one, in correlation with the key profiles: [N], > 0 major."""
         correlations = key_correlations(pitch_class_durations(self.tokens))
         return np.asarray(correlations[:, :12].max(1) - correlations[:, 12:].max(1))
+
+    @cached_property
+    def interval(self) -> Floats:
+        """Mean interval between neighbouring notes in semitones: [N]."""
+        intervals = melodic_intervals(self.tokens)
+        known = intervals >= 0
+        return np.asarray(np.where(known, intervals, 0).sum(1) / np.maximum(known.sum(1), 1))
+
+    @cached_property
+    def returns(self) -> Floats:
+        """Share of the notes that stood at the same place 1, 2, 4 or 8 bars before, for the best of these lags: [N]."""
+        bars = self.tokens.reshape(-1, BARS, BAR)
+        shares = []
+        for lag in LAGS:
+            onset = bars[:, lag:] >= 2
+            again = onset & (bars[:, lag:] == bars[:, :-lag])
+            shares.append(again.sum((1, 2)) / np.maximum(onset.sum((1, 2)), 1))
+        return np.asarray(np.max(shares, axis=0))
 
     @cached_property
     def window_notes(self) -> Floats:
@@ -175,8 +195,28 @@ class ModeLoss:
         return np.asarray(np.maximum(MODE_MARGIN - lead, 0) / MODE_MARGIN)
 
 
-# Weights bring the losses to one scale: half a note a bar, half an octave and a tenth of the mode's margin are alike.
-LOSSES: tuple[tuple[Loss, float], ...] = ((PitchLoss(), 2.0), (DensityLoss(), 1.0), (ModeLoss(), 0.5))
+class StructureLoss:
+    """What makes notes a tune: bars that return, and steps rather than leaps.
+
+    What `returns` lacks of a real melody's lower quartile, as a share of it, plus the semitones by which the mean
+    interval exceeds the upper quartile.
+    """
+
+    name = "structure"
+
+    def __call__(self, melodies: Melodies, targets: Wanted) -> Floats:
+        missing = np.maximum(FEWEST_RETURNS - melodies.returns, 0) / FEWEST_RETURNS
+        return np.asarray(missing + np.maximum(melodies.interval - WIDEST_INTERVAL, 0))
+
+
+# Weights bring the losses to one scale: half a note a bar, a quarter of an octave, the mode's margin, and a mean
+# interval a semitone too wide are alike.
+LOSSES: tuple[tuple[Loss, float], ...] = (
+    (PitchLoss(), 2.0),
+    (DensityLoss(), 1.0),
+    (ModeLoss(), 0.5),
+    (StructureLoss(), 0.5),
+)
 
 
 def exact_losses(melodies: Melodies, targets: Wanted) -> npt.NDArray[np.float32]:

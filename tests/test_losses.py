@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from generator.losses import LOSSES, DensityLoss, Melodies, ModeLoss, PitchLoss, Targets, exact_losses
+from generator.losses import LOSSES, DensityLoss, Melodies, ModeLoss, PitchLoss, StructureLoss, Targets, exact_losses
 from generator.spectrum import step_energy
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "melodies_open.npz"
@@ -78,6 +78,25 @@ def test_mode_loss_tells_major_from_minor() -> None:
     wanted_major, wanted_minor = (ModeLoss()(melodies, Targets(4, 62, mode)) for mode in (True, False))
     assert wanted_major[0] == 0 < wanted_major[1]
     assert wanted_minor[1] == 0 < wanted_minor[0]
+
+
+def test_structure_loss_prefers_bars_that_return_and_steps_to_leaps() -> None:
+    rng = np.random.default_rng(0)
+    phrase = melody([60, 62, 64, 65, 67, 65, 64, 62], 2)[:64]
+    returning = np.tile(phrase, 4)
+    wandering = melody((60 + rng.integers(0, 5, 128)).tolist(), 2)
+    leaping = melody((50 + rng.integers(0, 30, 128)).tolist(), 2)
+    losses = StructureLoss()(Melodies(np.stack([returning, wandering, leaping])), Targets(8, 63, True))
+    assert losses[0] == 0
+    assert losses[0] < losses[2]
+    assert losses[1] < losses[2]
+
+
+def test_real_melodies_lack_little_structure_and_shuffled_bars_more() -> None:
+    tokens = real_melodies(200)
+    shuffled = np.random.default_rng(0).permutation(tokens.reshape(-1, 16)).reshape(200, 256)
+    real, mixed = (StructureLoss()(Melodies(each), Targets(5, 70, True)).mean() for each in (tokens, shuffled))
+    assert real < mixed / 2
 
 
 def test_batches_and_rows_agree_with_single_melodies() -> None:

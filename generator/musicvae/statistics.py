@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from generator.key import home_shift, pitch_class_durations, sounding_pitch, transpose
+from generator.key import home_shift, melodic_intervals, pitch_class_durations, transpose
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,14 +29,11 @@ def note_statistics(tokens: npt.NDArray[np.integer]) -> dict[str, Floats]:
     """
     count = len(tokens)
     onsets = tokens >= 2
-    pitch = sounding_pitch(tokens).astype(np.float64)
+    intervals = melodic_intervals(tokens)
+    known = np.maximum((intervals >= 0).sum(1), 1)
     found: dict[str, Floats] = {"density": onsets.sum(1) / (tokens.shape[1] / BAR)}
-    mean_interval, large = np.zeros(count), np.zeros(count)
-    for row in range(count):
-        intervals = np.abs(np.diff(pitch[row, onsets[row]]))
-        if len(intervals):
-            mean_interval[row], large[row] = intervals.mean(), (intervals > 7).mean()
-    found["mean interval"], found["large intervals"] = mean_interval, large
+    found["mean interval"] = np.where(intervals >= 0, intervals, 0).sum(1) / known
+    found["large intervals"] = (intervals > 7).sum(1) / known
     durations = pitch_class_durations(tokens).astype(np.float64)
     share = durations / np.maximum(durations.sum(1, keepdims=True), 1)
     found["pitch-class entropy"] = -(share * np.log2(np.maximum(share, 1e-12))).sum(1)
