@@ -30,15 +30,17 @@ Decode = Callable[[Tensor], Tokens]  # latents [N, z] -> uint8 [N, 256]
 CONDITIONS = 3  # density, pitch, mode
 PENALTY = 10.0  # of the realism's gradient (Gulrajani et al. 2017)
 REALISM_WEIGHT = 0.5
-DISTANCE_WEIGHT = 2.0
+DISTANCE_WEIGHT = 1.0
 WEIGHTS = torch.tensor([weight for _, weight in LOSSES])
 
 
 @dataclass(frozen=True)
 class ActorCriticConfig:
-    """z: length of the latent; hidden: width of the layers; features: what the value keeps of a latent."""
+    """z: length of the latent; bars: how many bars it is made of; hidden: width of the layers; features: what the value
+    keeps of a latent."""
 
     z: int = 512
+    bars: int = 16
     hidden: int = 512
     features: int = 32
 
@@ -46,6 +48,8 @@ class ActorCriticConfig:
         for name, value in vars(self).items():
             if not isinstance(value, int) or not 1 <= value <= 8192:
                 raise ValueError(f"actor-critic config: {name} must be a whole number from 1 to 8192, not {value!r}")
+        if self.z % self.bars:
+            raise ValueError(f"actor-critic config: z {self.z} is not a multiple of bars {self.bars}")
 
 
 def condition(targets: TargetRows) -> Tensor:
@@ -62,18 +66,28 @@ def perceptron(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
 
 
 class Actor(nn.Module):
-    """z [N, z], conditions [N, 3] -> moved z' [N, z]. Starts close to no move: the gate opens at about .1."""
+    """z [N, z], conditions [N, 3] -> moved z' [N, z]. Starts close to no move: the gate opens at about .1.
+
+    The latent's bars are moved by one network that sees the bar, a summary of all bars and the conditions, but not the
+    bar's place: bars that are alike stay alike, and what returns in the start returns in the result. A model whose
+    latent has no bars is one bar.
+    """
 
     def __init__(self, config: ActorCriticConfig) -> None:
         super().__init__()
-        self.move = perceptron(config.z + CONDITIONS, config.hidden, 2 * config.z)
+        self.z_bar = config.z // config.bars
+        self.summarise = perceptron(self.z_bar, config.hidden // 2, config.hidden // 4)
+        self.move = perceptron(self.z_bar + config.hidden // 4 + CONDITIONS, config.hidden, 2 * self.z_bar)
         with torch.no_grad():
-            self.move[-1].bias[: config.z] = -2.0  # type: ignore[operator]
+            self.move[-1].bias[: self.z_bar] = -2.0  # type: ignore[operator]
 
     def forward(self, z: Tensor, conditions: Tensor) -> Tensor:
-        gate, target = self.move(torch.cat([z, conditions], 1)).chunk(2, 1)
+        bars = z.view(len(z), -1, self.z_bar)  # [N, bars, z_bar]
+        summary = self.summarise(bars).mean(1)
+        shared = torch.cat([summary, conditions], 1)[:, None].expand(-1, bars.shape[1], -1)
+        gate, target = self.move(torch.cat([bars, shared], 2)).chunk(2, 2)
         gate = torch.sigmoid(gate)
-        moved: Tensor = (1 - gate) * z + gate * target
+        moved: Tensor = ((1 - gate) * bars + gate * target).flatten(1)
         return moved
 
 
@@ -111,9 +125,9 @@ class ActorCritic(nn.Module):
         self.register_buffer("spread", torch.ones(config.z))
 
     @classmethod
-    def for_latent(cls, length: int) -> ActorCritic:
-        """Untrained networks for latents of a length."""
-        return cls(ActorCriticConfig(z=length))
+    def for_latent(cls, length: int, bars: int) -> ActorCritic:
+        """Untrained networks for latents of a length, made of so many bars."""
+        return cls(ActorCriticConfig(z=length, bars=bars))
 
     def distance(self, z: Tensor, moved: Tensor) -> Tensor:
         """Length of the move, log(1 + dz^2) in units of the spread, mean over the latent's numbers: [N]."""

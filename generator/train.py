@@ -73,7 +73,9 @@ def train(data: Path, out: Path, minutes: float | None, seed: int, say: Callable
     save_weights(prior, "prior", prior.config, out / "prior.safetensors", trained | {"samples": drawn})
     say(json.dumps(drawn, indent=1))
 
-    networks = advance(Models(model, prior, ActorCritic.for_latent(model.config.z)), corpus, minutes, seed, say)
+    networks = advance(
+        Models(model, prior, ActorCritic.for_latent(model.config.z, model.config.bars)), corpus, minutes, seed, say
+    )
     save_weights(networks, "actor-critic", networks.config, out / "actor_critic.safetensors", trained)
 
 
@@ -85,7 +87,9 @@ def advance(
     mu, sigma = stages.latents(models.melody, corpus.draw(np.random.default_rng(seed), REAL))
     real = mu + sigma * torch.randn(mu.shape, generator=generator)
     starts = torch.cat([models.prior.sample(256, generator, PRIOR_STEPS) for _ in range(STARTS // 256)])
-    return train_actor(models.decode, real, starts, minutes or ACTOR_MINUTES, seed, _report(say, "actor"))
+    return train_actor(
+        models.networks, models.decode, real, starts, minutes or ACTOR_MINUTES, seed, _report(say, "actor")
+    )
 
 
 def _recipe(stage: str, minutes: float | None) -> stages.Recipe:

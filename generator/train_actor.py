@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.actor_critic import ActorCritic, ActorCriticConfig, Decode, condition
+from generator.actor_critic import ActorCritic, Decode, condition
 from generator.losses import Melodies, TargetRows, exact_losses
 from generator.musicvae.train import Report, rate_factor
 
@@ -59,6 +59,7 @@ class Pool:
 
 
 def train(
+    networks: ActorCritic,
     decode: Decode,
     real: Tensor,
     starts: Tensor,
@@ -66,10 +67,9 @@ def train(
     seed: int,
     report: Report,
 ) -> ActorCritic:
-    """Actor and critic for a model. real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior."""
+    """Train new networks for a model. real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    networks = ActorCritic(ActorCriticConfig(z=real.shape[1]))
     networks.spread.copy_(real.std(0))
     pool = Pool(torch.cat([real, starts])[torch.randperm(len(real) + len(starts))][:POOL].clone(), decode)
     critic = torch.optim.Adam(networks.critic.parameters(), lr=CRITIC_RATE)

@@ -85,7 +85,17 @@ def test_register_is_fitted_by_key_alone() -> None:
 
 def test_an_untrained_actor_hardly_moves() -> None:
     torch.manual_seed(0)
-    networks = ActorCritic(ActorCriticConfig(z=32))
+    networks = ActorCritic(ActorCriticConfig(z=32, bars=4))
     z = torch.randn(8, 32)
     moved = networks.actor(z, torch.randn(8, 3))
     assert (moved - z).norm() < 0.3 * z.norm()
+
+
+def test_bars_that_are_alike_are_moved_alike() -> None:
+    torch.manual_seed(0)
+    networks = ActorCritic(ActorCriticConfig(z=32, bars=4))
+    z = torch.randn(3, 4, 8)
+    z[:, 2] = z[:, 0]
+    moved = networks.actor(z.flatten(1), torch.randn(3, 3)).view(3, 4, 8)
+    assert torch.allclose(moved[:, 2], moved[:, 0], atol=1e-6)
+    assert not torch.allclose(moved[:, 1], moved[:, 0], atol=1e-2)

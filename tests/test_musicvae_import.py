@@ -161,7 +161,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     for extra, name in (([], "my-model"), (["--name", "second"], "second")):
         args = parser.parse_args(["import", str(index), *extra])
         args.run(args)
-        assert f"--model {name}\n" in capsys.readouterr().out
+        assert f"{name}: {tmp_path / 'models' / name}" in capsys.readouterr().out
     assert list(imported_models()) == ["my-model", "second"]
 
 
