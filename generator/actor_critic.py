@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from generator.key import transpose
 from generator.losses import LOSSES, Melodies, TargetRows, Targets, exact_losses
+from generator.musicvae.config import check_sizes
 
 Tokens = npt.NDArray[np.uint8]
 Decode = Callable[[Tensor], Tokens]  # latents [N, z] -> uint8 [N, 256]
@@ -45,9 +46,7 @@ class ActorCriticConfig:
     features: int = 32
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, int) or not 1 <= value <= 8192:
-                raise ValueError(f"actor-critic config: {name} must be a whole number from 1 to 8192, not {value!r}")
+        check_sizes("actor-critic", vars(self))
         if self.z % self.bars:
             raise ValueError(f"actor-critic config: z {self.z} is not a multiple of bars {self.bars}")
 

@@ -28,7 +28,6 @@ from generator.musicvae.report import reconstruction, samples
 from generator.train_actor import train as train_actor
 from generator.weights import save_weights
 
-STAGES = ("bar", "melody", "prior", "actor")
 ACTOR_MINUTES = 10.0
 START_WINDOWS = 3000  # for the principal components
 REAL, STARTS = 20_000, 8192  # latents the actor's stage learns from

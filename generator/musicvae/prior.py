@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generator.musicvae.attention import attend
+from generator.musicvae.config import check_sizes
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,7 @@ class PriorConfig:
     layers: int = 4
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, int) or not 1 <= value <= 8192:
-                raise ValueError(f"prior config: {name} must be a whole number from 1 to 8192, not {value!r}")
+        check_sizes("prior", vars(self))
         if self.width % (2 * self.heads):
             raise ValueError(f"prior config: width {self.width} is not a multiple of twice the heads, {self.heads}")
 

@@ -10,6 +10,7 @@ from generator.musicvae.corpus import BAR
 from generator.musicvae.model import MelodyVAE
 from generator.musicvae.prior import Prior
 from generator.musicvae.statistics import note_statistics, overlap
+from generator.musicvae.train import divergence
 
 ACTIVE = 0.01  # variance of a latent number's posterior mean from which it counts as used (Burda et al. 2016)
 
@@ -44,8 +45,7 @@ def reconstruction(model: MelodyVAE, windows: npt.NDArray[np.uint8], seed: int =
             sums[f"{name}, step"] = sums.get(f"{name}, step", 0) + right.float().mean(1).sum().item()
             each = (right & onsets).sum(1) / onsets.sum(1)
             sums[f"{name}, onset"] = sums.get(f"{name}, onset", 0) + each.sum().item()
-        kl = 0.5 * (sigma**2 + mu**2 - 1 - 2 * sigma.log()).sum(1)
-        sums["kl"] = sums.get("kl", 0) + kl.sum().item()
+        sums["kl"] = sums.get("kl", 0) + divergence(mu, sigma).sum().item()
         means.append(mu)
     found = {name: total / len(windows) for name, total in sums.items()}
     return found | {"active": float((torch.cat(means).var(0) > ACTIVE).sum())}
