@@ -7,10 +7,10 @@ import numpy.typing as npt
 import torch
 
 from generator.musicvae.corpus import BAR
+from generator.musicvae.magenta_training import kl_divergence
 from generator.musicvae.model import MelodyVAE
 from generator.musicvae.prior import Prior
 from generator.musicvae.statistics import note_statistics, overlap
-from generator.musicvae.train import divergence
 
 ACTIVE = 0.01  # variance of a latent number's posterior mean from which it counts as used (Burda et al. 2016)
 
@@ -45,7 +45,7 @@ def reconstruction(model: MelodyVAE, windows: npt.NDArray[np.uint8], seed: int =
             sums[f"{name}, step"] = sums.get(f"{name}, step", 0) + right.float().mean(1).sum().item()
             each = (right & onsets).sum(1) / onsets.sum(1)
             sums[f"{name}, onset"] = sums.get(f"{name}, onset", 0) + each.sum().item()
-        sums["kl"] = sums.get("kl", 0) + divergence(mu, sigma).sum().item()
+        sums["kl"] = sums.get("kl", 0) + kl_divergence(mu, sigma).sum().item()
         means.append(mu)
     found = {name: total / len(windows) for name, total in sums.items()}
     return found | {"active": float((torch.cat(means).var(0) > ACTIVE).sum())}
