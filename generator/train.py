@@ -33,7 +33,7 @@ START_WINDOWS = 3000  # for the principal components
 REAL, STARTS = 20_000, 8192  # latents the actor's stage learns from
 REPORT_WINDOWS = 1000
 REPORT_EVERY = 500  # steps
-AVERAGE = 0.9995  # of the prior's weights, a step
+AVERAGE = 0.999  # of the prior's weights, a step
 
 
 def train(data: Path, out: Path, minutes: float | None, seed: int, say: Callable[[str], None]) -> None:
@@ -84,7 +84,7 @@ def advance(
     """The actor's stage alone, for a melody model and a prior that are there."""
     generator = torch.Generator().manual_seed(seed)
     mu, sigma = stages.latents(models.melody, corpus.draw(np.random.default_rng(seed), REAL))
-    real = mu + sigma * torch.randn(mu.shape, generator=generator)
+    real = mu + stages.POSTERIOR_SHARE * sigma * torch.randn(mu.shape, generator=generator)
     starts = torch.cat([models.prior.sample(256, generator, PRIOR_STEPS) for _ in range(STARTS // 256)])
     return train_actor(
         models.networks, models.decode, real, starts, minutes or ACTOR_MINUTES, seed, _report(say, "actor")
