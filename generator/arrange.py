@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from generator import melody, voicing
+from generator import melody, styles, voicing
 from generator.harmony import Chord
 from generator.key import Key
 from generator.styles import TONES, Drums, Instrument, Part, Style
@@ -41,9 +41,11 @@ def arrange(
     seed: int,
     parts: Parts = "full",
     key: Key | None = None,
+    lead: str | None = None,
 ) -> pretty_midi.PrettyMIDI:
     """The piece: tokens uint8 [256]; chords 16 (one a bar) or 32; tempo in quarter notes a minute; `key` for the key
-    signature. `parts`: the melody alone, with chords and bass, or full with pad and drums too.
+    signature. `parts`: the melody alone, with chords and bass, or full with pad and drums too. `lead`: what plays the
+    melody, a key of `styles.LEADS`, by default what the style says; StyleError where the melody leaves its range.
 
     Tracks are named Melody, Chords, Bass, Pad and Drums. The same arguments give the same piece, note for note.
     """
@@ -57,8 +59,10 @@ def arrange(
     if key is not None:
         midi.key_signature_changes.append(pretty_midi.KeySignature(key.tonic + (0 if key.major else 12), 0.0))
     touch = _Touch(style, seed, step)
-    lead = next((i for i in style.melody if _plays(i, rows)), style.melody[-1])
-    midi.instruments.append(_track("Melody", lead, MELODY_VOLUME, CENTRE, touch.melody(rows)))
+    own = next((i for i in style.melody if i.plays(rows)), style.melody[-1])
+    player = styles.lead(lead, rows) if lead else own
+    volume, others = _balance(style.melody[0], player)
+    midi.instruments.append(_track("Melody", player, volume, CENTRE, touch.melody(rows)))
     if parts in ("chords", "full"):
         midi.instruments.append(_part(style.chords, chords, rows, touch))
         midi.instruments.append(_part(style.bass, chords, rows, touch))
@@ -66,11 +70,17 @@ def arrange(
         midi.instruments.append(_part(style.pad, chords, rows, touch))
     if parts == "full" and style.drums:
         midi.instruments.append(_drums(style.drums, touch))
+    for track in midi.instruments[1:]:
+        track.control_changes[0].value = max(1, round(track.control_changes[0].value * others))
     return midi
 
 
-def _plays(instrument: Instrument, rows: Notes) -> bool:
-    return not len(rows) or bool(instrument.low <= rows[:, 0].min() and rows[:, 0].max() <= instrument.high)
+def _balance(usual: Instrument, player: Instrument) -> tuple[int, float]:
+    """The melody's volume when `player` plays it in place of the style's first choice, and a factor for the volume of
+    all other parts, so that the melody stands out as much as before. A volume's decibels are 40 log10."""
+    louder = (usual.loudness or 0.0) - (player.loudness or 0.0)
+    volume = MELODY_VOLUME * 10 ** (louder / 40)
+    return min(127, round(volume)), min(1.0, 127 / volume)
 
 
 class _Touch:

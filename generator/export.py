@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,15 @@ KINDS = ("mid", "wav", "mp3", "musicxml", "stems.zip", "png")
 
 @dataclass(frozen=True)
 class Export:
-    """One piece: tokens uint8 [256]; mood: English name; seed of its touch; tempo in quarter notes a minute; major:
-    the mode asked for; density: the reference in note onsets a bar, for the picture; parts: how much is played.
+    """One piece: tokens uint8 [256]; mood: English name, whose style it is played in; seed of its touch; tempo in
+    quarter notes a minute; major: the mode asked for; density: the reference in note onsets a bar, for the picture;
+    parts: how much is played; lead: what plays the melody, a key of `styles.LEADS`, by default what the style says.
 
-    What several files share (chords, arrangement, sound) is worked out once, at first use.
+    `dataclasses.replace` gives the same melody in another tempo, style, parts or lead; `composed`, mood and tempo of
+    the first, fills itself in and is kept, so that title and file name say what changed. What several files share
+    (chords, arrangement, sound) is worked out once, at first use, and anew for each such change.
+
+    Raises MelodyError, StyleError or another ValueError where something cannot be played, a lead out of range included.
     """
 
     tokens: melody.Tokens
@@ -36,6 +41,25 @@ class Export:
     density: float
     parts: Parts = "full"
     renderer: audio.Renderer | None = None
+    lead: str | None = None
+    composed: tuple[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        rows = melody.notes(self.tokens)
+        melody.check_qpm(self.tempo)
+        styles.style(self.mood)
+        if self.lead is not None:
+            styles.lead(self.lead, rows)
+        if self.parts not in get_args(Parts):
+            raise ValueError(f"expected parts among {', '.join(get_args(Parts))}, got {self.parts!r}")
+        if self.composed is None:
+            object.__setattr__(self, "composed", (self.mood, self.tempo))
+
+    @property
+    def leads(self) -> list[str]:
+        """The instruments of `styles.LEADS` that can play this melody."""
+        rows = melody.notes(self.tokens)
+        return [name for name, instrument in styles.LEADS.items() if instrument.plays(rows)]
 
     @cached_property
     def key(self) -> Key:
@@ -50,13 +74,20 @@ class Export:
     @cached_property
     def title(self) -> files.Title:
         """Names the files and goes into their tags."""
-        return files.Title(self.mood, self.seed, self.tempo, self.key)
+        mood, tempo = self.composed or (self.mood, self.tempo)
+        changes = {
+            f"{self.mood} style": self.mood != mood,
+            f"{self.tempo:.0f} bpm": self.tempo != tempo,
+            f"{self.parts} only" if self.parts == "melody" else "with chords": self.parts != "full",
+            (self.lead or "").replace("_", " "): self.lead is not None,
+        }
+        return files.Title(mood, self.seed, self.tempo, self.key, tuple(text for text, so in changes.items() if so))
 
     @cached_property
     def played(self) -> pretty_midi.PrettyMIDI:
         """The arrangement."""
         style = styles.style(self.mood)
-        return arrange(self.tokens, self.chords, self.tempo, style, self.seed, self.parts, self.key)
+        return arrange(self.tokens, self.chords, self.tempo, style, self.seed, self.parts, self.key, self.lead)
 
     @cached_property
     def samples(self) -> npt.NDArray[np.float32]:

@@ -26,22 +26,24 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same piece gives the same bytes
 
 @dataclass(frozen=True)
 class Title:
-    """What a piece is called. mood: English name; tempo in quarter notes a minute."""
+    """What a piece is called. mood: English name; tempo in quarter notes a minute; changes: how it differs from the
+    piece as it was composed, like ("120 bpm", "flute")."""
 
     mood: str
     seed: int
     tempo: float
     key: Key
+    changes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """For people: "Peaceful 7"."""
-        return f"{self.mood.capitalize()} {self.seed}"
+        """For people: "Peaceful 7", "Peaceful 7 (120 bpm, flute)"."""
+        return f"{self.mood.capitalize()} {self.seed}" + (f" ({', '.join(self.changes)})" if self.changes else "")
 
     @property
     def file(self) -> str:
-        """For file names, without an ending: "maeum-peaceful-7"."""
-        return f"maeum-{self.mood}-{self.seed}"
+        """For file names, without an ending: "maeum-peaceful-7", "maeum-peaceful-7-120-bpm-flute"."""
+        return "-".join([f"maeum-{self.mood}-{self.seed}", *(each.replace(" ", "-") for each in self.changes)])
 
     @property
     def key_text(self) -> str:

@@ -12,6 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 TABLE = Path(__file__).resolve().parent.parent / "assets" / "styles.toml"
 BAR = 16
 TONES = ("root", "third", "fifth")
@@ -24,16 +27,22 @@ class StyleError(ValueError):
 
 @dataclass(frozen=True)
 class Instrument:
-    """A General MIDI instrument: program 0..127, playing range low..high in MIDI pitch, both included."""
+    """A General MIDI instrument: program 0..127, playing range low..high in MIDI pitch, both included; loudness in LUFS
+    of one that plays melodies, to set instruments against each other."""
 
     name: str
     program: int
     low: int
     high: int
+    loudness: float | None = None
 
     def __post_init__(self) -> None:
         if not (0 <= self.program <= 127 and 0 <= self.low < self.high <= 127):
             raise StyleError(f"instrument {self.name}: expected program, low < high in 0..127, got {self}")
+
+    def plays(self, notes: npt.NDArray[np.int64]) -> bool:
+        """Whether all of a melody's notes [n, 3] (pitch, first step, end) lie in its range."""
+        return not len(notes) or bool(self.low <= notes[:, 0].min() and notes[:, 0].max() <= self.high)
 
 
 @dataclass(frozen=True)
@@ -96,13 +105,46 @@ def style(name: str) -> Style:
 @cache
 def styles() -> Mapping[str, Style]:
     """All styles by name, in the file's order."""
-    return read_styles(tomllib.loads(TABLE.read_text(encoding="utf-8")))
+    return read_styles(_table())
+
+
+def lead(key: str, notes: npt.NDArray[np.int64]) -> Instrument:
+    """The instrument of `LEADS` for a melody's notes [n, 3]; StyleError if there is none of that name, or if the melody
+    leaves its range: notes are not moved to suit an instrument."""
+    if key not in LEADS:
+        raise StyleError(f"no melody instrument {key!r}; there are {', '.join(LEADS)}")
+    chosen = LEADS[key]
+    if not chosen.plays(notes):
+        able = ", ".join(name for name, instrument in LEADS.items() if instrument.plays(notes))
+        raise StyleError(
+            f"expected a melody within MIDI pitch {chosen.low}..{chosen.high}, the range of {key}, but this one goes "
+            f"from {notes[:, 0].min()} to {notes[:, 0].max()}; choose among {able}"
+        )
+    return chosen
 
 
 def read_styles(table: Mapping[str, Any]) -> dict[str, Style]:
     """The styles of a parsed styles.toml; StyleError where it is wrong."""
-    instruments = {name: Instrument(name, **fields) for name, fields in table["instruments"].items()}
+    instruments = _instruments(table)
     return {name: _style(name, fields, instruments, table["sounds"]) for name, fields in table["styles"].items()}
+
+
+def read_leads(table: Mapping[str, Any]) -> dict[str, Instrument]:
+    """The instruments to choose for the melody, of a parsed styles.toml; StyleError where one is unknown."""
+    instruments = _instruments(table)
+    for name in table["leads"]:
+        if name not in instruments or instruments[name].loudness is None:
+            raise StyleError(f"styles.toml, leads: {name!r} is no instrument with a loudness")
+    return {name: instruments[name] for name in table["leads"]}
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads(TABLE.read_text(encoding="utf-8"))
+
+
+def _instruments(table: Mapping[str, Any]) -> dict[str, Instrument]:
+    return {name: Instrument(name, **fields) for name, fields in table["instruments"].items()}
 
 
 def _style(
@@ -118,15 +160,21 @@ def _style(
             raise StyleError(f"styles.toml, {name}{place}: no instrument {key!r}; there are {', '.join(instruments)}")
         return instruments[key]
 
+    def player(key: str) -> Instrument:
+        found = instrument("", key)
+        if found.loudness is None:
+            raise StyleError(f"styles.toml, {name}: {key} plays the melody and needs a loudness")
+        return found
+
     def part(kind: str) -> Part | None:
         if kind not in fields:
             return None
         source, place = fields[kind], f".{kind}"
-        player = instrument(place, source.get("instrument"))
-        low, high = source.get("low", player.low), source.get("high", player.high)
-        if not player.low <= low < high <= player.high:
+        band = instrument(place, source.get("instrument"))
+        low, high = source.get("low", band.low), source.get("high", band.high)
+        if not band.low <= low < high <= band.high:
             raise StyleError(
-                f"styles.toml, {name}{place}: {player.name} plays {player.low}..{player.high}, not {low}..{high}"
+                f"styles.toml, {name}{place}: {band.name} plays {band.low}..{band.high}, not {low}..{high}"
             )
         if kind != "bass" and high - low < 16:
             raise StyleError(f"styles.toml, {name}{place}: three voices need 16 semitones, not {low}..{high}")
@@ -137,7 +185,7 @@ def _style(
                 raise StyleError(f"styles.toml, {name}{place}: {hit} does not fit a bar of {BAR} sixteenths")
         volume = get(place, source, "volume", lambda v: 0 < v <= 127, "1..127")
         pan = get(place, source, "pan", lambda v: 0 <= v <= 127, "0..127")
-        return Part(kind, player, volume, pan, source.get("enter", 0), low, high, hits)
+        return Part(kind, band, volume, pan, source.get("enter", 0), low, high, hits)
 
     def drums() -> Drums | None:
         if "drums" not in fields:
@@ -159,7 +207,7 @@ def _style(
 
     return Style(
         name=name,
-        melody=tuple(instrument("", key) for key in get("", fields, "melody", bool, "a list of instruments")),
+        melody=tuple(player(key) for key in get("", fields, "melody", bool, "a list of instruments")),
         articulation=get("", fields, "articulation", lambda v: 0.6 <= v <= 1, "0.6..1"),
         velocity=get("", fields, "velocity", lambda v: 20 <= v <= 110, "20..110"),
         swell=get("", fields, "swell", lambda v: 0 <= v <= 17, "0..17"),
@@ -169,3 +217,7 @@ def _style(
         pad=part("pad"),
         drums=drums(),
     )
+
+
+LEADS: Mapping[str, Instrument] = read_leads(_table())
+"""What the melody may be played on instead of its style's own instrument, by key."""

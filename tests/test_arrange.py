@@ -210,6 +210,7 @@ WRONG = {
     "hit past the bar": (("chords", "hits"), [[12, "0", 8]], "does not fit"),
     "no such voice": (("chords", "hits"), [[0, "3", 8]], "does not fit"),
     "no such tone": (("bass", "hits"), [[0, "ninth", 8]], "does not fit"),
+    "melody instrument without loudness": (("melody",), ["choir"], "needs a loudness"),
     "drum line": (("drums", "kick"), "x...", "is not 16"),
     "bass missing": (("bass",), None, "bass is missing"),
 }
