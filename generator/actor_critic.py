@@ -12,7 +12,7 @@ on copies, and keeps the best candidate by exact measures.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generator.key import transpose
-from generator.losses import LOSSES, Melodies, TargetRows, Targets, exact_losses
+from generator.losses import LOSSES, Melodies, TargetRows, Targets, Weighed, exact_losses
 from generator.musicvae.config import check_sizes
 
 Tokens = npt.NDArray[np.uint8]
@@ -189,6 +189,9 @@ class Round:
         return self.losses["density"]
 
 
+OnRound = Callable[[Round], bool | None]  # True: that will do, stop here
+
+
 @dataclass
 class Retrained:
     """What re-training has found so far: latent [z], tokens [256] in the key that fits the register, semitones moved
@@ -200,21 +203,30 @@ class Retrained:
     trace: list[Round] = field(default_factory=list)
 
     def consider(
-        self, networks: ActorCritic, number: int, z: Tensor, moves: Tensor, home: Tokens, targets: Targets
+        self,
+        networks: ActorCritic,
+        number: int,
+        z: Tensor,
+        moves: Tensor,
+        home: Tokens,
+        targets: Targets,
+        own: Sequence[Weighed],
     ) -> None:
         """Judge a round's candidates by exact measures, keep the best of all rounds, and write the round down.
 
-        Realism counts too, by the critic as trained in advance, which a request cannot talk round.
+        Realism counts too, by the critic as trained in advance, which a request cannot talk round. own: the request's
+        own losses, beside `LOSSES`.
         """
+        judged = (*LOSSES, *own)
         with torch.no_grad():
             realism = torch.sigmoid(networks.critic.realism(z)).cpu().numpy()
         tokens, shifts = fit_register(home, targets.pitch)
-        losses = exact_losses(Melodies(tokens), targets)
-        totals = losses @ WEIGHTS.numpy() + REALISM_WEIGHT * (1 - realism)
+        losses = exact_losses(Melodies(tokens), targets, judged)
+        totals = losses @ [weight for _, weight in judged] + REALISM_WEIGHT * (1 - realism)
         best = int(totals.argmin())
         if not self.trace or totals[best] < self.trace[-1].total:
             self.z, self.tokens, self.shift = z[best], tokens[best], int(shifts[best])
-            named = {loss.name: float(value) for (loss, _), value in zip(LOSSES, losses[best], strict=True)}
+            named = {loss.name: float(value) for (loss, _), value in zip(judged, losses[best], strict=True)}
             self.trace.append(
                 Round(number, named, float(totals[best]), float(realism[best]), float(moves[best]), tokens[best])
             )
@@ -239,11 +251,14 @@ def retrain(
     starts: Tensor,
     targets: Targets,
     effort: Effort,
-    on_round: Callable[[Round], None] | None = None,
+    on_round: OnRound | None = None,
+    own_losses: Sequence[Weighed] = (),
 ) -> Retrained:
     """Re-train copies of actor and critic on one request's candidates, starts [N, z]; keep the best candidate.
 
-    Round 0 judges the starts as they are. `on_round` sees every round as it ends, in the caller's thread.
+    Round 0 judges the starts as they are. `on_round` sees every round as it ends, in the caller's thread, and stops
+    re-training by returning True. own_losses: what this request asks for beside `LOSSES`; candidates are chosen by
+    them, while the value, trained in advance, does not know them.
     """
     own = copy.deepcopy(networks).requires_grad_(True)
     critic = torch.optim.Adam(own.critic.read.parameters(), lr=effort.rate)
@@ -271,9 +286,9 @@ def retrain(
         home = decode(candidates)
         seen_z.append(candidates)
         seen_losses.append(torch.from_numpy(exact_losses(Melodies(home), targets)).to(starts.device))
-        found.consider(networks, number, candidates, moves, home, targets)
-        if on_round is not None:
-            on_round(found.trace[-1])
+        found.consider(networks, number, candidates, moves, home, targets, own_losses)
+        if on_round is not None and on_round(found.trace[-1]):
+            break
         if number and found.trace[-1].total <= effort.enough:
             break
     return found

@@ -7,6 +7,7 @@ a `name` and a call, and put it, with its weight, into `LOSSES`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -211,7 +212,8 @@ class StructureLoss:
 
 # Weights bring the losses to one scale: half a note a bar, a quarter of an octave, the mode's margin, and a mean
 # interval a semitone too wide are alike.
-LOSSES: tuple[tuple[Loss, float], ...] = (
+Weighed = tuple[Loss, float]
+LOSSES: tuple[Weighed, ...] = (
     (PitchLoss(), 2.0),
     (DensityLoss(), 1.0),
     (ModeLoss(), 0.5),
@@ -219,6 +221,6 @@ LOSSES: tuple[tuple[Loss, float], ...] = (
 )
 
 
-def exact_losses(melodies: Melodies, targets: Wanted) -> npt.NDArray[np.float32]:
-    """All losses of decoded melodies, in the order of `LOSSES`: [N, losses]."""
-    return np.stack([loss(melodies, targets) for loss, _ in LOSSES], 1).astype(np.float32)
+def exact_losses(melodies: Melodies, targets: Wanted, losses: Sequence[Weighed] = LOSSES) -> npt.NDArray[np.float32]:
+    """All losses of decoded melodies, unweighed, in the order given: [N, losses]."""
+    return np.stack([loss(melodies, targets) for loss, _ in losses], 1).astype(np.float32)
