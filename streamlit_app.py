@@ -2,7 +2,8 @@
 
 Three steps from top to bottom: the mood, composing, the music. All that a visitor made lives in their session's state,
 so that no click on anything loses it. The page only shows and asks: what a face or a melody means is worked out in
-`emotion` and `generator`, and a piece is composed by a worker beside the page (`generator.jobs`).
+`emotion` and `generator`, a piece is composed by a worker beside the page (`generator.jobs`), what was made is kept as
+takes (`generator.takes`), and a link carries what a take is made from (`generator.link`).
 """
 
 from __future__ import annotations
@@ -10,45 +11,53 @@ from __future__ import annotations
 import logging
 import secrets
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import urlencode
 
 import streamlit as st
 
 import emotion
 from emotion.mood import among_moods, moods_at
-from generator import plots
+from generator import link, plots
+from generator.arrange import Parts
 from generator.jobs import BusyError, Composer, Job
 from generator.key import PITCH_NAMES
-from generator.melody import STEPS_PER_QUARTER, Tokens, notes
+from generator.link import Change, Heard, Recipe
+from generator.melody import STEPS_PER_QUARTER, MelodyError, Tokens, notes
+from generator.takes import Shelf, Sound, Take
 
 if TYPE_CHECKING:
     from generator.actor_critic import Round
-    from generator.compose import Piece
 
 LANGUAGES = ("ko", "en")
 ASSETS = Path(__file__).parent / "assets"
-TEXTS: dict[str, dict[str, str]] = tomllib.loads((ASSETS / "texts.toml").read_text(encoding="utf-8"))
-ROLL_HTML = '<svg role="img"></svg>'
-ROLL_CSS, ROLL_JS = ((ASSETS / f"roll.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 PLAYER = "player"  # The key of the block with the player, and so a part of its CSS class.
 PHOTO_TYPES = ["jpg", "jpeg", "png", "webp", "heic", "heif", "avif", "gif", "bmp"]
+MIDI_MEGABYTES = 1  # The least that can be set; `generator.melody` has the finer limits.
 DOWNLOADS = {
-    "mid": "audio/midi",
-    "wav": "audio/wav",
     "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "mid": "audio/midi",
     "musicxml": "application/vnd.recordare.musicxml+xml",
     "stems.zip": "application/zip",
 }
-SEED_LIMIT = 1_000_000
-TAKES_KEPT = 20  # Of some 6 MB of sound each.
+CHANGES: dict[Change, str] = {"calmer": "spa", "brighter": "sunny", "denser": "grain", "sparser": "blur_on"}
+TAKES_KEPT = 100
 
 log = logging.getLogger(__name__)
 
 
 # --- Words -----------------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def texts() -> dict[str, dict[str, str]]:
+    """Every text of the page, by key and language."""
+    return tomllib.loads((ASSETS / "texts.toml").read_text(encoding="utf-8"))
 
 
 def language() -> str:
@@ -59,7 +68,12 @@ def language() -> str:
 
 def say(key: str, **values: object) -> str:
     """The text of that key in the visitor's language, with its {names} filled in."""
-    return TEXTS[key][language()].format(**values)
+    return texts()[key][language()].format(**values)
+
+
+def labels(kind: str, names: Iterable[str]) -> dict[str, str]:
+    """What some choices of a kind are called, by name."""
+    return {name: say(f"{kind}_{name}") for name in names}
 
 
 def mood_name(name: str) -> str:
@@ -75,6 +89,12 @@ def mood_mix(weights: Mapping[str, float]) -> str:
     return " · ".join(f"{mood_name(name)} {weight:.0%}" for name, weight in ranked[:3])
 
 
+def take_title(recipe: Recipe) -> str:
+    """What a take is called: its moods, its number, and where it came from."""
+    title = say("take_title", mood=mood_mix(recipe.moods), seed=recipe.seed)
+    return title if recipe.origin == "new" else f"{title} · {say('origin_' + recipe.origin)}"
+
+
 # --- What a session keeps --------------------------------------------------------------------------------------------
 
 
@@ -84,7 +104,7 @@ def first_language() -> str:
 
 
 def begin_session() -> None:
-    """Fill in what a new visitor's session keeps. The link's mood and number are taken over once, here.
+    """Fill in what a new visitor's session keeps. What the link says is taken over once, here.
 
     What a widget begins with is given to the widget, not written into the session's state under the widget's key: a
     click during the first run would let the browser fall back to the widget's own default.
@@ -94,51 +114,33 @@ def begin_session() -> None:
         return
     state.first_language = first_language()
     state.first_mood = "peaceful"
-    state.seed = secrets.randbelow(SEED_LIMIT)
-    state.seeds = 0
     state.picture = None
     state.pictures = 0
     state.taps = {}
     state.reading = None
+    state.melodies = (None, [])  # The MIDI file that was read, and its melodies or what is wrong with it.
     state.takes = []
+    state.heard = []  # How each take was first heard.
+    state.shelf = Shelf()
     state.shown = 0
     state.job = None
+    state.next_heard = Heard()
     state.problem = None
-    state.weights = {}
     if "mood" in st.query_params:
-        open_link(st.query_params["mood"], st.query_params.get("seed", ""))
+        open_link(st.query_params.to_dict())
 
 
-def open_link(mood: str, seed: str) -> None:
-    """Take moods and tune number from the page's address and start on that piece, or say that they make no sense."""
+def open_link(query: Mapping[str, str]) -> None:
+    """Start on the piece of the page's address, or say that it makes no sense."""
     try:
-        weights, number = read_mix(mood), int(seed)
-        if not 0 <= number < SEED_LIMIT:
-            raise ValueError(f"tune number 0 to {SEED_LIMIT - 1} expected, got {number}")
-    except ValueError as error:
+        recipe, heard = link.from_query(query)
+    except link.LinkError as error:
         log.info("link refused: %s", error)
-        st.session_state.problem = "error_link"
+        st.session_state.problem = say("error_link")
         return
-    st.session_state.seed = number
-    if len(weights) == 1:
-        st.session_state.first_mood = next(iter(weights))
-    start(weights)
-
-
-def write_mix(weights: Mapping[str, float]) -> str:
-    """A mix of moods as it stands in a link, in whole per cent: 'peaceful:70,clear:30'."""
-    return ",".join(f"{name}:{weight:.0%}".rstrip("%") for name, weight in weights.items() if round(weight, 2) > 0)
-
-
-def read_mix(text: str) -> dict[str, float]:
-    """The mix of moods in a link; a name alone stands for itself. Raises ValueError where it is none."""
-    weights: dict[str, float] = {}
-    for part in text[:300].split(","):
-        name, _, share = part.partition(":")
-        if not 0 < (per_cent := int(share or 100)) <= 100:
-            raise ValueError(f"a share of 1 to 100 per cent expected, got {per_cent}")
-        weights[emotion.category(name).name] = per_cent / 100
-    return weights
+    if len(recipe.moods) == 1:
+        st.session_state.first_mood = next(iter(recipe.moods))
+    start(recipe, heard)
 
 
 # --- 1. The mood -----------------------------------------------------------------------------------------------------
@@ -190,7 +192,7 @@ def pick(key: str, label: str, first: str | None = None, here: plots.Place | Non
         ink="#e9edeb" if st.context.theme.type == "dark" else "#26302f",
     )
     st.caption(say("plane_hint"))
-    st.altair_chart(chart, key=f"{key}_map", on_select=lambda: tap(key), alt=say("plane_alt"))
+    st.vega_lite_chart(chart, key=f"{key}_map", on_select=lambda: tap(key), alt=say("plane_alt"))
     if name:
         return {name: 1.0}
     return emotion.strongest(moods_at(place)) if place else None
@@ -230,7 +232,7 @@ def try_to_read(picture: bytes, face: int = 0) -> str | None:
     """Read a face and keep picture and reading, or return the key of the text that says what is wrong."""
     try:
         with st.spinner(say("reading_face")):
-            reading = emotion.read(picture, face)
+            reading = emotion.read(picture, face, st.session_state.get("recogniser", "embedded"))
             shown = emotion.outline(picture, reading)
     except emotion.NoFaceError:
         return "error_no_face"
@@ -254,7 +256,7 @@ def show_reading() -> dict[str, float] | None:
     with right:
         st.markdown(f"**{say('expressions_heading')}**")
         expressions = {say(f"expression_{name}"): share for name, share in reading.expressions.items()}
-        st.altair_chart(plots.shares(expressions))
+        st.vega_lite_chart(plots.shares(expressions))
         moods = emotion.strongest(reading.moods)
         st.markdown(f"**{say('moods_heading')}:** {mood_mix(moods)}")
         st.caption(say("recogniser", name=say(f"recogniser_{reading.recogniser}")))
@@ -289,64 +291,144 @@ def composer() -> Composer:
     return worker
 
 
-def start(weights: Mapping[str, float]) -> None:
-    """Put a piece for these moods and the chosen number in the line. Whatever waits there for this visitor goes on."""
-    from generator.compose import Request
-
+def start(recipe: Recipe, heard: Heard | None = None) -> None:
+    """Put a piece in the line. Whatever waits there for this visitor goes on, so a second click does no harm."""
     state = st.session_state
     if state.job is not None:
         return
-    # As in the link, in whole per cent, so that the link gives the very same piece.
-    state.weights = read_mix(write_mix(weights))
     try:
-        state.job = composer().submit(Request.for_moods(state.weights, tune_number()))
+        # As its link has it, so that the link gives the very same piece.
+        state.job = composer().submit(recipe.exactly(), state.get("device", "auto"))
+        state.next_heard = heard or Heard()
     except BusyError:
-        state.problem = "error_busy"
-
-
-def tune_number() -> int:
-    """The number that stands in its field, or will."""
-    number: int = st.session_state.get(f"seed_{st.session_state.seeds}", st.session_state.seed)
-    return number
-
-
-def start_next(weights: Mapping[str, float]) -> None:
-    """The same moods with the next tune number."""
-    state = st.session_state
-    state.seed = (tune_number() + 1) % SEED_LIMIT
-    state.seeds += 1
-    start(weights)
+        state.problem = say("error_busy")
 
 
 def ask_to_compose(weights: dict[str, float] | None) -> None:
-    """Step 2: what will be composed, its number, and the button."""
+    """Step 2: what will be composed, the button, and what need not be touched."""
+    state = st.session_state
     st.header(say("step_compose"), anchor=False)
+    sentence, button = st.empty(), st.empty()
+    with st.container(horizontal=True, gap="small"):
+        with st.popover(say("own"), icon=":material/queue_music:", key="own_popover"):
+            melody, keep = own_melody()
+        with st.popover(say("settings"), icon=":material/tune:", key="settings_popover"):
+            settings()
     if weights is None:
-        st.write(say("mood_missing"))
+        sentence.write(say("mood_missing"))
     else:
-        st.markdown(say("composing_for", mood=f"**{mood_mix(weights)}**"))
-    left, right = st.columns([1, 2], vertical_alignment="bottom")
-    left.number_input(
-        say("seed_label"),
-        min_value=0,
-        max_value=SEED_LIMIT - 1,
-        value=st.session_state.seed,
-        step=1,
-        key=f"seed_{st.session_state.seeds}",
-        help=say("seed_help"),
-    )
-    right.button(
+        from_own = "" if melody is None else f" · {say('origin_own')}"
+        sentence.markdown(say("composing_for", mood=f"**{mood_mix(weights)}**{from_own}"))
+    button.button(
         say("compose"),
         type="primary",
         icon=":material/music_note:",
         width="stretch",
-        disabled=weights is None or st.session_state.job is not None,
-        on_click=start,
-        args=(weights or {},),
+        disabled=weights is None or state.job is not None,
+        on_click=compose,
+        args=(weights or {}, None if melody is None else melody.tobytes(), keep),
     )
-    if st.session_state.problem:
-        st.error(say(st.session_state.problem), icon=":material/error:")
-        st.session_state.problem = None
+    if state.problem:
+        st.error(state.problem, icon=":material/error:")
+        state.problem = None
+
+
+def compose(weights: Mapping[str, float], melody: bytes | None, keep: float) -> None:
+    """Start on a piece with the settings as they are. Without a number of its own it is any tune of these moods."""
+    state = st.session_state
+    recipe = Recipe(
+        weights,
+        any_tune() if state.get("tune") is None else state.tune,
+        melody,
+        keep if melody else Recipe.keep,
+        origin="own" if melody else "new",
+        rounds=state.get("rounds", Recipe.rounds),
+        temperature=state.get("temperature", Recipe.temperature),
+        model=state.get("model", Recipe.model),
+    )
+    start(recipe)
+
+
+def any_tune() -> int:
+    """The number of a tune that nobody chose."""
+    return secrets.randbelow(link.SEED_LIMIT)
+
+
+def own_melody() -> tuple[Tokens | None, float]:
+    """The visitor's own MIDI file: a melody from it, or None, and how much of it is to stay."""
+    state = st.session_state
+    st.write(say("own_text"))
+    given = st.file_uploader(say("own_label"), type=["mid", "midi"], key="own_file", max_upload_size=MIDI_MEGABYTES)
+    if given is None:
+        state.melodies = (None, [])
+        return None, Recipe.keep
+    if state.melodies[0] != given.file_id:
+        state.melodies = (given.file_id, read_midi(given.getvalue()))
+    found: list[Tokens] | str = state.melodies[1]
+    if isinstance(found, str):
+        st.warning(say("error_midi", reason=found), icon=":material/warning:")
+        return None, Recipe.keep
+    chosen = 1
+    if len(found) > 1:
+        chosen = st.slider(say("own_which", count=len(found)), 1, len(found), key=f"own_{given.file_id}")
+    draw_roll("own_roll", found[chosen - 1])
+    keep = st.slider(
+        say("own_keep"), 0, 100, round(100 * Recipe.keep), 5, format="%d%%", key="own_keep", help=say("own_keep_help")
+    )
+    return found[chosen - 1], keep / 100
+
+
+def read_midi(data: bytes) -> list[Tokens] | str:
+    """The melodies of a MIDI file, or what is wrong with it."""
+    from generator.melody import midi_to_melodies
+
+    try:
+        with st.spinner(say("reading_midi")):
+            found = midi_to_melodies(data)
+    except MelodyError as error:
+        return str(error)
+    tunes = [melody for melody in found if len(notes(melody)) >= link.FEWEST_NOTES]
+    return tunes or "no melody in it has two notes or more"
+
+
+def settings() -> None:
+    """What can be set, and is sensible without being touched."""
+    st.number_input(
+        say("tune"), 0, link.SEED_LIMIT - 1, None, 1, key="tune", placeholder=say("tune_any"), help=say("tune_help")
+    )
+    st.slider(say("rounds"), *link.ROUNDS, Recipe.rounds, key="rounds", help=say("rounds_help"))
+    st.slider(
+        say("temperature"), *link.TEMPERATURES, Recipe.temperature, 0.1, key="temperature", help=say("temperature_help")
+    )
+    models = {name: name for name in composer().models()} | {Recipe.model: say("model_default")}
+    choose("model", models, help=say("model_help"))
+    choose("recogniser", labels("recogniser", recognisers()), help=say("recogniser_help"), on_change=read_again)
+    if len(devices := composer().devices()) > 1:
+        choose("device", labels("device", devices))
+
+
+def choose(key: str, names: Mapping[str, str], **options: Any) -> None:
+    """A select box of that key for names and what they are called; the first is the usual one."""
+    st.selectbox(say(f"{key}_label"), list(names), format_func=names.__getitem__, key=key, **options)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def recognisers() -> list[str]:
+    """The recognisers that can run on this machine."""
+    from emotion import weights
+
+    try:
+        weights.verify(weights.weights_file())
+    except emotion.RecogniserError:
+        return ["embedded"]
+    return ["embedded", "deepface"]
+
+
+def read_again() -> None:
+    """The picture that is there, by the other recogniser."""
+    state = st.session_state
+    if state.picture is not None and (problem := try_to_read(state.picture, state.reading[0].face)):
+        state.problem = say(problem)
 
 
 @st.fragment(run_every=0.5)
@@ -359,39 +441,55 @@ def watch() -> None:
         take_over(job)
         st.rerun()
     rounds = list(job.rounds)
-    if not rounds:
+    if rounds:
+        said = say("stopping" if job.stopped else "round", number=rounds[-1].number)
+        st.progress(min(len(rounds) / (job.recipe.rounds + 1), 1.0), said)
+        draw_roll("roll_now", rounds[-1].tokens)
+        st.html(draw_curves(rounds))
+    else:
         ahead = composer().ahead(job)
         st.progress(0.0, say("waiting", ahead=ahead) if ahead else say("preparing"))
-        return
-    st.progress(min(len(rounds) / job.request.rounds, 1.0), say("round", number=rounds[-1].number))
-    draw_roll("roll_now", rounds[-1].tokens)
-    st.html(draw_curves(rounds))
+    st.button(
+        say("stop" if job.started.is_set() else "cancel"),
+        key="stop",
+        icon=":material/stop_circle:",
+        disabled=job.stopped,
+        on_click=job.stop,
+    )
 
 
 def take_over(job: Job) -> None:
     """Put a finished job's piece among the session's takes, or say that there is none."""
     state = st.session_state
     state.job = None
-    if job.piece is None:
-        state.problem = "error_compose"
-        return
-    state.takes = [*state.takes, (job.piece, state.weights, job.request.seed)][-TAKES_KEPT:]
-    state.shown = len(state.takes) - 1
-    st.query_params.from_dict({"mood": write_mix(state.weights), "seed": str(job.request.seed)})
+    if job.piece is not None:
+        take = Take.of(job.recipe, job.piece, job.stopped)
+        state.shelf.put(take, Heard(), Sound(job.piece.export, job.piece.wav))
+        state.takes = [*state.takes, take][-TAKES_KEPT:]
+        state.heard = [*state.heard, state.next_heard][-TAKES_KEPT:]
+        state.shown = len(state.takes) - 1
+    elif job.error is not None:
+        other = job.recipe.model != Recipe.model and isinstance(job.error, ValueError)
+        state.problem = say("error_model", reason=job.error) if other else say("error_compose")
 
 
-def draw_roll(key: str, tokens: Tokens, chords: Sequence[str] = (), tempo: float | None = None) -> None:
-    """A melody's piano roll; with a tempo, a line on it follows the player in the block of that name."""
+def draw_roll(
+    key: str, tokens: Tokens, chords: Sequence[str] = (), sound: Sound | None = None, take: int = 0, loop: bool = False
+) -> None:
+    """A melody's piano roll. With a sound, a line on it follows the player, which goes on at the same place of the
+    music where another sound of the same take comes into it."""
     # Our one component: nothing of Streamlit's draws a line over notes in time with its player.
-    roll = st.components.v2.component("maeum_roll", html=ROLL_HTML, css=ROLL_CSS, js=ROLL_JS)
-    roll(
+    st.components.v2.component("maeum_roll", html='<svg role="img"></svg>', css=asset("roll.css"), js=asset("roll.js"))(
         key=key,
         data={
             "notes": notes(tokens).tolist(),
             "chords": list(chords),
-            "seconds": 60 / tempo / STEPS_PER_QUARTER if tempo else 0,
+            "seconds": 60 / sound.export.tempo / STEPS_PER_QUARTER if sound else 0,
             "label": say("roll_alt"),
             "player": f".st-key-{PLAYER}",
+            "take": take,
+            "sound": sound.mark if sound else 0,
+            "loop": loop,
         },
     )
 
@@ -406,58 +504,101 @@ def draw_curves(trace: list[Round]) -> str:
 
 
 def show_music() -> None:
-    """Step 3: the take on show, with its player, its notes, how near it came, downloads, and what to do next."""
+    """Step 3: the take on show with its player, how near it came, what to do next with it, and to take it away."""
     state = st.session_state
     if not state.takes:
         return
     st.header(say("step_music"), anchor=False)
-    piece, weights, seed = state.takes[min(state.shown, len(state.takes) - 1)]
-    st.subheader(take_title(weights, seed), anchor=False)
-    with st.container(key=PLAYER):
-        st.audio(piece.wav, format="audio/wav", autoplay=True)
-    draw_roll("roll", piece.tokens, piece.chords, piece.tempo)
-    st.button(
-        say("again"),
-        on_click=start_next,
-        args=(weights,),
-        disabled=state.job is not None,
-        icon=":material/refresh:",
-    )
-    with st.container(horizontal=True):
-        for kind, mime in DOWNLOADS.items():
-            # Made when asked for, all but the two that are there already.
-            data = {"mid": piece.midi, "wav": piece.wav}.get(kind) or partial(piece.export.file, kind)
-            label, file = say(f"download_{kind.split('.')[0]}"), f"{piece.name}.{kind}"
-            st.download_button(label, data, file, mime, on_click="ignore", icon=":material/download:")
-    st.markdown(f"**{say('measure_heading')}**")
-    st.markdown(measures(piece))
-    with st.expander(say("details")):
-        st.write(say("details_text", rounds=len(piece.trace)))
-        st.html(draw_curves(piece.trace))
-    st.caption(say("link"))
-    st.code(link(weights, seed), language=None, wrap_lines=True)
+    number = min(state.shown, len(state.takes) - 1)
+    take: Take = state.takes[number]
     if len(state.takes) > 1:
-        titles = [f"{number}. {take_title(*take[1:])}" for number, take in enumerate(state.takes, 1)]
+        titles = [f"{index}. {take_title(each.recipe)}" for index, each in enumerate(state.takes, 1)]
         st.selectbox(say("history"), range(len(titles)), format_func=titles.__getitem__, key="shown")
+    st.subheader(take_title(take.recipe), anchor=False)
+    stage = st.container()
+    heard, first = ask_how_to_hear(take, number)
+    sound: Sound = state.shelf.sound(take, heard, first)
+    chords = [chord.name for chord in sound.export.chords]
+    with stage:
+        with st.container(key=PLAYER):
+            st.audio(sound.wav, format="audio/wav", autoplay=True, alt=say("player_alt"))
+        draw_roll("roll", sound.export.tokens, chords, sound, number, state.get("loop", False))
+    st.markdown(in_words(take, first, sound.export.tempo))
+    ask_for_more(take, heard)
+    take_away(take, heard, first, sound)
+    with st.expander(say("details")):
+        st.write(say("details_text", rounds=take.rounds[-1].number))
+        st.html(draw_curves(take.rounds))
+        st.markdown(table(take))
 
 
-def take_title(weights: Mapping[str, float], seed: int) -> str:
-    """What a take is called: its moods and its number."""
-    return say("take_title", mood=mood_mix(weights), seed=seed)
+def ask_how_to_hear(take: Take, number: int) -> tuple[Heard, bool]:
+    """Melody, chords or all of it, before or after re-training, loop, instrument, tempo."""
+    state = st.session_state
+    usual: Heard = state.heard[number]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        parts = switch("parts", number, get_args(Parts)[::-1], usual.parts)
+        version = switch("version", number, ("after", "before"), "after")
+        st.toggle(say("loop"), key="loop")
+        with st.popover(say("playing"), icon=":material/piano:", key="playing_popover"):
+            leads = {"": say("lead_usual")} | labels("lead", take.plain.leads)
+            lead = st.selectbox(
+                say("lead"),
+                list(leads),
+                index=list(leads).index(usual.lead) if usual.lead in leads else 0,
+                format_func=leads.__getitem__,
+                key=f"lead_{number}",
+                persist_state="session",
+            )
+            own_tempo = round(take.targets.tempo)
+            tempo = st.slider(
+                say("tempo"), *link.TEMPOS, usual.tempo or own_tempo, key=f"tempo_{number}", persist_state="session"
+            )
+    return Heard(None if tempo == own_tempo else tempo, lead or None, parts), version == "before"
 
 
-def measures(piece: Piece) -> str:
-    """A table, in Markdown, of what was wanted and what was reached."""
-    wanted, reached = piece.targets, piece.reached
+def switch(kind: str, number: int, names: Sequence[str], usual: str) -> Any:
+    """One of a few ways to hear a take, each take's own."""
+    return st.segmented_control(
+        say(f"{kind}_label"),
+        names,
+        format_func=labels(kind, names).__getitem__,
+        default=usual,
+        key=f"{kind}_{number}",
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+
+
+def in_words(take: Take, first: bool, tempo: float) -> str:
+    """What was asked for and what came, in plain words, a line each."""
+    wanted, got = take.targets, take.before if first else take.reached
+    higher = round(got.pitch - wanted.pitch)
+    pitch = "as_asked" if not higher else "higher" if higher > 0 else "lower"
+    lines = {
+        say("words_density", wanted=round(wanted.density), got=round(got.density)):
+            round(wanted.density) == round(got.density),
+        say(f"words_pitch_{pitch}", note=pitch_name(got.pitch), count=abs(higher)): not higher,
+        say("words_mode" if wanted.major == got.major else "words_other_mode",
+            wanted=mode_name(wanted.major), got=mode_name(got.major)): wanted.major == got.major,
+        say("words_tempo", tempo=round(tempo)): True,
+    }  # fmt: skip
+    return "  \n".join(f":material/{'check' if met else 'arrow_forward'}: {line}" for line, met in lines.items())
+
+
+def table(take: Take) -> str:
+    """A table, in Markdown, of what was asked for, what the best start had, and what was reached."""
+    wanted, before, after = take.targets, take.before, take.reached
     rows = [
-        ("density", f"{wanted.density:.1f}", f"{reached.density:.1f}"),
-        ("pitch", pitch_name(wanted.pitch), pitch_name(reached.pitch)),
-        ("mode", mode_name(wanted.major), mode_name(reached.major)),
-        ("tempo", f"{wanted.tempo:.0f}", f"{piece.tempo:.0f}"),
-        ("chord_tones", "–", f"{reached.chord_tones:.0%}"),
+        ("density", *(f"{each.density:.1f}" for each in (wanted, before, after))),
+        ("pitch", *(pitch_name(each.pitch) for each in (wanted, before, after))),
+        ("mode", *(mode_name(each.major) for each in (wanted, before, after))),
+        ("chord_tones", "–", *(f"{each.chord_tones:.0%}" for each in (before, after))),
     ]
-    head = f"| {say('measure_name')} | {say('measure_wanted')} | {say('measure_reached')} |\n|---|---:|---:|\n"
-    return head + "".join(f"| {say('measure_' + name)} | {want} | {got} |\n" for name, want, got in rows)
+    names = [say(f"measure_{name}") for name in ("name", "wanted", "before", "after")]
+    lines = [names, ["---", "---:", "---:", "---:"], *([say(f"measure_{name}"), *values] for name, *values in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def mode_name(major: bool) -> str:
@@ -471,18 +612,70 @@ def pitch_name(pitch: float) -> str:
     return f"{PITCH_NAMES[tone]}{octave - 1}"
 
 
-def link(weights: Mapping[str, float], seed: int) -> str:
-    """The address that gives this very piece."""
-    return f"{(st.context.url or '').split('?')[0]}?mood={write_mix(weights)}&seed={seed}"
+def ask_for_more(take: Take, heard: Heard) -> None:
+    """Another tune of the same mood, or this one again, but different."""
+    busy = st.session_state.job is not None
+    with st.container(horizontal=True, gap="small"):
+        st.button(say("again"), on_click=start_anew, args=(take, heard), disabled=busy, icon=":material/refresh:")
+        for change, icon in CHANGES.items():
+            st.button(
+                say(f"again_{change}"),
+                on_click=start_again,
+                args=(take, heard, change),
+                disabled=busy,
+                icon=f":material/{icon}:",
+            )
+
+
+def start_anew(take: Take, heard: Heard) -> None:
+    """Another tune for the same moods, or from the same melody, played alike."""
+    start(replace(take.recipe, seed=any_tune()), heard)
+
+
+def start_again(take: Take, heard: Heard, change: Change) -> None:
+    """The same tune, changed. Its tempo is part of the change."""
+    start(take.again(change, any_tune()), replace(heard, tempo=None))
+
+
+def take_away(take: Take, heard: Heard, first: bool, sound: Sound) -> None:
+    """Downloads of what is heard, and the link, which is the page's address too."""
+    query = link.to_query(take.recipe, heard)
+    if st.query_params.to_dict() != query:
+        st.query_params.from_dict(query)
+    name = sound.export.title.file + ("-before" if first else "")
+    with st.container(horizontal=True, gap="small"):
+        with st.popover(say("download"), icon=":material/download:", key="download_popover"):
+            for kind, mime in DOWNLOADS.items():
+                # Made when asked for.
+                data, label = partial(sound.export.file, kind), say(f"download_{kind.split('.')[0]}")
+                st.download_button(label, data, f"{name}.{kind}", mime, on_click="ignore", width="stretch", key=kind)
+        with st.popover(say("link"), icon=":material/link:", key="link_popover"):
+            st.write(say("link_text"))
+            st.code(
+                f"{(st.context.url or '').split('?')[0]}?{urlencode(query, safe=':,')}", language=None, wrap_lines=True
+            )
 
 
 # --- The page --------------------------------------------------------------------------------------------------------
 
 
-# The charts' own buttons would lie over what stands above them; Streamlit's captions, and white on the dark theme's
-# light primary colour, have too little contrast for WCAG AA.
+@st.cache_resource(show_spinner=False)
+def asset(name: str) -> str:
+    """A text file in assets/."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+@st.dialog("Maeum 마음", width="medium")
+def about() -> None:
+    """What this is, how it works, what becomes of a picture, what it cannot do, and licences."""
+    st.markdown(say("about_text"))
+
+
+# The charts' own buttons would lie over what stands above them. What Streamlit says of files is English, and their
+# labels say it better. Its captions, and white on the dark theme's light primary colour, have too little contrast for
+# WCAG AA.
 CSS = """<style>
-[data-testid="stElementToolbar"] { display: none; }
+[data-testid="stElementToolbar"], [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: %s; opacity: 1; }
 %s
 </style>"""
@@ -500,7 +693,7 @@ def main() -> None:
         st.segmented_control(
             say("language_label"),
             LANGUAGES,
-            format_func=TEXTS["language_name"].__getitem__,
+            format_func=texts()["language_name"].__getitem__,
             default=st.session_state.first_language,
             key="language",
             required=True,
@@ -512,8 +705,7 @@ def main() -> None:
     if st.session_state.job is not None:
         watch()
     show_music()
-    with st.expander(say("about")):
-        st.markdown(say("about_text"))
+    st.button(say("about"), type="tertiary", icon=":material/info:", on_click=about)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 //
 // Streamlit's own player plays the sound; nothing of Streamlit draws a line over notes in time with it, hence this.
 // data: notes [[pitch, first step, step after the last], ...] in sixteenths; chords, one a bar; seconds: of one step,
-// or 0 where nothing plays; label: what a screen reader says; player: CSS selector of the block with the player.
+// or 0 where nothing plays; label: what a screen reader says; player: CSS selector of the block with the player;
+// take: number of the piece; sound: number of what is played, another one for another tempo, instrument, part or version;
+// loop: whether it begins again at its end.
 const STEPS = 256, BAR = 16, TOP = 44, BOTTOM = 22, HIGHEST_ROW = 9, HEIGHT = 236;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -48,6 +50,20 @@ function draw(svg, data) {
   });
 }
 
+// Where the music is, kept on the drawing while the page replaces the player beside it by one with another sound.
+// Both change at their own time: `held` is of the sound that the player had when both last agreed.
+function adopt(held, audio, data) {
+  if (!audio || audio.readyState < HTMLMediaElement.HAVE_METADATA) return false;
+  if (held.sound === data.sound) return held.source === audio.currentSrc;
+  if (held.source === audio.currentSrc) return false;
+  const goesOn = held.take === data.take && held.step > 0 && held.step < STEPS;
+  if (goesOn) audio.currentTime = held.step * data.seconds;
+  // A new take begins to play by itself, where the browser allows that.
+  if (held.take === data.take && !held.playing) audio.pause();
+  Object.assign(held, { take: data.take, sound: data.sound, source: audio.currentSrc });
+  return true;
+}
+
 export default function ({ data, parentElement }) {
   const svg = parentElement.querySelector("svg");
   svg.replaceChildren();
@@ -55,20 +71,27 @@ export default function ({ data, parentElement }) {
   const notes = draw(svg, data);
   if (!data.seconds) return;
 
+  const held = (svg.held ??= { step: 0, playing: true });
   const line = add(svg, "line", { class: "now", x1: 0, x2: 0, y1: TOP - 4, y2: HEIGHT - BOTTOM });
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const player = () => document.querySelector(`${data.player} audio`);
   let frame = 0;
-  const follow = () => {
-    frame = requestAnimationFrame(follow);
-    const audio = player();
-    if (!audio) return;
-    const step = Math.min(audio.currentTime / data.seconds, STEPS);
+  const show = (step) => {
     const shown = across(calm.matches ? Math.floor(step / BAR) * BAR : step);
     if (line.getAttribute("x1") === shown) return;
     line.setAttribute("x1", shown);
     line.setAttribute("x2", shown);
     for (const { note, start, end } of notes) note.classList.toggle("sounding", start <= step && step < end);
+  };
+  const follow = () => {
+    frame = requestAnimationFrame(follow);
+    const audio = player();
+    if (adopt(held, audio, data)) {
+      audio.loop = data.loop;
+      held.step = Math.min(audio.currentTime / data.seconds, STEPS);
+      held.playing = !audio.paused;
+    }
+    show(held.step);
   };
   const seek = (event) => {
     const audio = player();

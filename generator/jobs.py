@@ -14,7 +14,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from generator.compose import Piece, Request, Round
+    from generator.compose import Piece, Round
+    from generator.link import Recipe
+    from generator.models import Device
+
+    Compose = Callable[[Recipe, Callable[[Round], bool], Device], Piece]
 
 WAITING_LIMIT = 12  # A piece takes some 5 s, so that the last in line waits about a minute.
 
@@ -26,29 +30,55 @@ class BusyError(RuntimeError):
 
 
 class Job:
-    """One request on its way to a piece. Written by the worker, read by anyone.
+    """One recipe on its way to a piece. Written by the worker, read by anyone.
 
-    `rounds` grows while the piece is composed. Once `done` is set, `piece` or `error` is there.
+    `rounds` grows while the piece is composed. Once `done` is set, `piece` or `error` is there, or neither where the
+    job was stopped before its turn came.
     """
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    def __init__(self, recipe: Recipe, device: Device = "auto") -> None:
+        self.recipe = recipe
+        self.device = device
         self.rounds: list[Round] = []
         self.piece: Piece | None = None
         self.error: Exception | None = None
         self.started = threading.Event()
         self.done = threading.Event()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked it to stop."""
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Keep the best so far: the round that runs is the last. A job that waits in the line is done with at once.
+
+        At least one round is run, so that a link, which tells their number, gives the same piece again.
+        """
+        with self._lock:
+            self._stopped.set()
+            if not self.started.is_set():
+                self.done.set()
 
     def run(self) -> None:
         """Compose, and keep what came of it. An error is kept for the page, and logged with its traceback."""
-        self.started.set()
+        with self._lock:
+            if self.done.is_set():
+                return
+            self.started.set()
         try:
-            self.piece = _compose()(self.request, self.rounds.append)
+            self.piece = _compose()(self.recipe, self._on_round, self.device)
         except Exception as error:
             log.exception("composing failed")
             self.error = error
         finally:
             self.done.set()
+
+    def _on_round(self, step: Round) -> bool:
+        self.rounds.append(step)
+        return self.stopped and len(self.rounds) > 1  # the first are the starts, before any re-training
 
 
 class Composer:
@@ -58,6 +88,7 @@ class Composer:
         self._tasks: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._lock = threading.Lock()
         self._line: list[Job] = []
+        self._loaded = threading.Event()
         # A daemon, unlike an executor's threads: a server that is told to stop does not wait for a piece.
         threading.Thread(target=self._work, name="composer", daemon=True).start()
 
@@ -72,12 +103,21 @@ class Composer:
     def _load(self) -> None:
         try:
             _compose()
+            self._loaded.set()
         except Exception:  # The first job meets the same fault, and tells its visitor.
             log.exception("loading the networks failed")
 
-    def submit(self, request: Request) -> Job:
-        """Put a request at the end of the line. Raises BusyError where the line is full."""
-        job = Job(request)
+    def models(self) -> list[str]:
+        """Names of the models to compose with; the default alone until PyTorch is loaded."""
+        return _models() if self._loaded.is_set() else ["default"]
+
+    def devices(self) -> list[Device]:
+        """What composing can run on; "auto" alone where there is no choice, and until PyTorch is loaded."""
+        return _devices() if self._loaded.is_set() else ["auto"]
+
+    def submit(self, recipe: Recipe, device: Device = "auto") -> Job:
+        """Put a recipe at the end of the line. Raises BusyError where the line is full."""
+        job = Job(recipe, device)
         with self._lock:
             self._line = [waiting for waiting in self._line if not waiting.done.is_set()]
             if len(self._line) > WAITING_LIMIT:
@@ -94,13 +134,31 @@ class Composer:
         return sum(not other.done.is_set() for other in before)
 
 
-def _compose() -> Callable[[Request, Callable[[Round], None]], Piece]:
+def _compose() -> Compose:
     """Import the composing path and load its networks: seconds, hence in the worker and not at the page's start."""
     import torch
 
     from generator.compose import compose
-    from generator.models import default_models
+    from generator.models import load_models, models_there
+
+    def compose_recipe(recipe: Recipe, on_round: Callable[[Round], bool], device: Device) -> Piece:
+        # A name from a link is no folder's path.
+        if recipe.model not in models_there():
+            raise ValueError(f"no model is called {recipe.model!r}. There are: {', '.join(models_there())}")
+        return compose(recipe.request(), on_round, load_models(recipe.model, device))
 
     torch.set_num_threads(1)
-    default_models()
-    return compose
+    load_models()
+    return compose_recipe
+
+
+def _models() -> list[str]:
+    from generator.models import models_there
+
+    return models_there()
+
+
+def _devices() -> list[Device]:
+    import torch
+
+    return ["auto", "cuda", "cpu"] if torch.cuda.is_available() else ["auto"]

@@ -26,13 +26,16 @@ from generator.losses import Targets
 if TYPE_CHECKING:
     from generator.compose import Request
 
-Origin = Literal["new", "own", "calmer", "brighter", "denser", "sparser"]
+Change = Literal["calmer", "brighter", "denser", "sparser"]
+Origin = Literal["new", "own"] | Change
 T = TypeVar("T", bound=str)
 
+ORIGINS: tuple[Origin, ...] = ("new", "own", *get_args(Change))
 SEED_LIMIT = 1_000_000
 ROUNDS = (1, 30)  # More bring nothing that can be heard, and others wait.
 TEMPERATURES = (0.0, 1.0)
 TEMPOS = (40, 220)  # quarter notes a minute
+FEWEST_NOTES = 2  # of a melody to start from
 MAX_CHARACTERS = 600  # of one part of a link; a melody takes some 200
 NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # of a model or an instrument
 
@@ -136,7 +139,7 @@ def from_query(query: Mapping[str, str]) -> tuple[Recipe, Heard]:
         melody=None if own is None else read_melody(own),
         keep=whole("keep", 0, 100, round(100 * PLAIN.keep)) / 100,
         targets=None if targets is None else read_targets(targets),
-        origin=choice("origin", get_args(Origin), PLAIN.origin),
+        origin=choice("origin", ORIGINS, PLAIN.origin),
         rounds=whole("rounds", *ROUNDS, PLAIN.rounds),
         temperature=read_number("temperature", part("temperature") or "0", *TEMPERATURES),
         model=named("model") or PLAIN.model,
@@ -205,6 +208,8 @@ def read_melody(text: str) -> bytes:
         tokens = unpacker.decompress(packed, melody.STEPS + 1)
         if not unpacker.eof:
             raise LinkError(f"melody: {melody.STEPS} packed tokens expected, got more, or not all of them")
-        return melody.check_tokens(np.frombuffer(tokens, np.uint8)).tobytes()
+        if len(melody.notes(np.frombuffer(tokens, np.uint8))) < FEWEST_NOTES:
+            raise LinkError(f"melody: at least {FEWEST_NOTES} notes expected")
+        return tokens
     except (ValueError, zlib.error) as error:  # binascii.Error and MelodyError are ValueErrors
         raise error if isinstance(error, LinkError) else LinkError(f"melody: {error}") from error

@@ -1,6 +1,7 @@
 """Charts of the mood plane, of shares and of a melody's refining, for a page or a notebook to show.
 
-Colours are left to the theme of whoever shows the chart, where Altair lets it; nothing is told by colour alone.
+Charts are Vega-Lite specifications, written out as they are: a library that builds and checks them takes longer than
+the rest of the page. Colours are left to the theme of whoever shows the chart; nothing is told by colour alone.
 """
 
 from __future__ import annotations
@@ -8,13 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from math import hypot
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import altair as alt
-
-    Chart = alt.Chart | alt.LayerChart | alt.FacetChart
-
+Chart = dict[str, Any]  # a Vega-Lite specification
 
 VALENCE, AROUSAL = (-0.95, 1.0), (-0.8, 0.7)  # What the plane shows of -1..1: all nine moods, and some air.
 TAP = "tap"  # The name of the plane's selection.
@@ -26,15 +23,13 @@ Place = tuple[float, float]
 def plane(
     moods: Mapping[str, tuple[str, Place]], here: Place | None, titles: tuple[str, str], ink: str = "black"
 ) -> Chart:
-    """The moods in the valence-arousal plane, and a cross where the visitor is.
+    """The moods in the valence-arousal plane, and a ring where the visitor is.
 
     moods: by name, what to write beside it and its (valence, arousal). titles: of the two axes. ink: of all writing.
     The selection `tap` has the `name` of the mood nearest to the tap, or "" between them, `valence` and `arousal`.
     """
-    import altair as alt
-
     places = [place for _, place in moods.values()]
-    rows: list[dict[str, Any]] = [
+    rows = [
         {"name": name, "label": label, "valence": place[0], "arousal": place[1]}
         for name, (label, place) in moods.items()
     ]
@@ -45,23 +40,40 @@ def plane(
         for a in up
         if all(hypot(v - valence, a - arousal) > GRID for valence, arousal in places)
     ]
-    x = alt.X("valence:Q", title=titles[0], scale=alt.Scale(domain=VALENCE), axis=alt.Axis(labels=False, ticks=False))
-    y = alt.Y("arousal:Q", title=titles[1], scale=alt.Scale(domain=AROUSAL), axis=alt.Axis(labels=False, ticks=False))
-    tap = alt.selection_point(name=TAP, fields=["name", "valence", "arousal"], nearest=True, toggle=False)
-    targets = alt.Chart(alt.Data(values=rows + between)).mark_point(opacity=0, size=60).encode(x=x, y=y).add_params(tap)
-    dots = alt.Chart(alt.Data(values=rows)).mark_circle(size=110, opacity=0.9).encode(x=x, y=y)
-    names = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_text(align="left", dx=9, fontSize=13, color=ink)
-        .encode(x=x, y=y, text="label:N")
-    )
-    cross = [] if here is None else [{"valence": here[0], "arousal": here[1]}]
-    marker = (
-        alt.Chart(alt.Data(values=cross))
-        .mark_point(shape="cross", size=260, filled=True, color=ink, opacity=1)
-        .encode(x=x, y=y)
-    )
-    return alt.layer(dots, names, marker, targets).properties(height=330)
+    ring = [] if here is None else [{"valence": here[0], "arousal": here[1]}]
+    tap = {"type": "point", "fields": ["name", "valence", "arousal"], "nearest": True, "toggle": False}
+    x, y = _axis("valence", titles[0], VALENCE), _axis("arousal", titles[1], AROUSAL)
+    place: Chart = {"x": x, "y": y}
+    thin: Chart = {"type": "rule", "color": ink, "opacity": 0.15}
+    return {
+        "height": 330,
+        "layer": [
+            {"data": {"values": [{"valence": 0}]}, "mark": thin, "encoding": {"x": x}},
+            {"data": {"values": [{"arousal": 0}]}, "mark": thin, "encoding": {"y": y}},
+            {"data": {"values": rows}, "mark": {"type": "circle", "size": 110, "opacity": 0.9}, "encoding": place},
+            {
+                "data": {"values": rows},
+                "mark": {"type": "text", "align": "left", "dx": 14, "fontSize": 13, "color": ink},
+                "encoding": place | {"text": {"field": "label", "type": "nominal"}},
+            },
+            {
+                "data": {"values": ring},
+                "mark": {"type": "point", "size": 420, "strokeWidth": 2.5, "color": ink, "opacity": 1},
+                "encoding": place,
+            },
+            {
+                "data": {"values": rows + between},
+                "params": [{"name": TAP, "select": tap}],
+                "mark": {"type": "point", "opacity": 0, "size": 60},
+                "encoding": place,
+            },
+        ],
+    }
+
+
+def _axis(name: str, title: str, limits: tuple[float, float]) -> Chart:
+    plain = {"labels": False, "ticks": False, "grid": False, "domain": False}
+    return {"field": name, "type": "quantitative", "title": title, "scale": {"domain": list(limits)}, "axis": plain}
 
 
 def curves(series: Mapping[str, Sequence[float]]) -> str:
@@ -87,18 +99,15 @@ def _curve(name: str, values: Sequence[float]) -> str:
 
 def shares(values: Mapping[str, float]) -> Chart:
     """Named shares (0..1) as bars, the largest first, each with its name and per cent before it."""
-    import altair as alt
-
     ranked = sorted(values.items(), key=lambda item: -item[1])
     rows = [{"name": f"{name} {share:.0%}", "share": share} for name, share in ranked]
-    axis = alt.Axis(labelLimit=150, labelFontSize=13, ticks=False, domain=False)
-    chart: alt.Chart = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_bar(cornerRadius=2)
-        .encode(
-            y=alt.Y("name:N", sort=None, title=None, axis=axis),
-            x=alt.X("share:Q", scale=alt.Scale(domain=[0, 1]), axis=None),
-        )
-        .properties(height=24 * len(rows))
-    )
-    return chart
+    names = {"labelLimit": 150, "labelFontSize": 13, "ticks": False, "domain": False}
+    return {
+        "height": 24 * len(rows),
+        "data": {"values": rows},
+        "mark": {"type": "bar", "cornerRadius": 2},
+        "encoding": {
+            "y": {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": names},
+            "x": {"field": "share", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None},
+        },
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,19 +15,22 @@ WAIT = 10.0
 
 
 class Bench:
-    """Stands where composing stands: holds each request until it is let go, then answers as it was told."""
+    """Stands where composing stands: holds each recipe until it is let go, then answers as it was told."""
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.seen: list[Any] = []
 
-    def compose(self, request: Any, on_round: Any) -> Any:
-        self.seen.append(request)
+    def compose(self, recipe: Any, on_round: Any, device: str) -> Any:
+        self.seen.append(recipe)
         on_round("first round")
         assert self.let_go.wait(WAIT)
-        if request == "faulty":
+        if recipe == "faulty":
             raise RuntimeError("no such latent")
-        return f"piece for {request}"
+        if recipe == "long":
+            while not on_round("one more round"):
+                time.sleep(0.001)
+        return f"piece for {recipe}"
 
 
 @pytest.fixture
@@ -37,8 +41,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     bench.let_go.set()
 
 
-def submit(composer: jobs.Composer, request: object) -> jobs.Job:
-    return composer.submit(request)  # type: ignore[arg-type]
+def submit(composer: jobs.Composer, recipe: object) -> jobs.Job:
+    return composer.submit(recipe)  # type: ignore[arg-type]
 
 
 def outcome(job: jobs.Job) -> tuple[Any, ...]:
@@ -86,6 +90,43 @@ def test_a_full_line_refuses_and_opens_again(bench: Bench) -> None:
     bench.let_go.set()
     assert all(job.done.wait(WAIT) for job in line)
     assert submit(composer, "later").done.wait(WAIT)
+
+
+def test_a_stopped_job_keeps_the_best_so_far(bench: Bench) -> None:
+    job = submit(jobs.Composer(), "long")
+    bench.let_go.set()
+    while len(job.rounds) < 5:
+        assert not job.done.wait(0.001)
+    job.stop()
+    job.stop()  # A second click does no harm.
+    assert job.done.wait(WAIT)
+    assert job.stopped
+    assert job.piece == "piece for long"
+    job.stop()
+    assert job.error is None
+
+
+def test_a_job_stopped_early_runs_one_round(bench: Bench) -> None:
+    job = submit(jobs.Composer(), "long")
+    assert job.started.wait(WAIT)
+    job.stop()
+    bench.let_go.set()
+    assert job.done.wait(WAIT)
+    assert outcome(job) == (["first round", "one more round"], "piece for long", None)
+
+
+def test_a_job_stopped_in_the_line_is_done_with_and_never_composed(bench: Bench) -> None:
+    composer = jobs.Composer()
+    first, second, third = (submit(composer, number) for number in range(3))
+    assert first.started.wait(WAIT)
+    second.stop()
+    assert second.done.is_set()
+    assert outcome(second) == ([], None, None)
+    assert composer.ahead(third) == 1
+    bench.let_go.set()
+    assert third.done.wait(WAIT)
+    assert bench.seen == [0, 2]
+    assert not second.started.is_set()
 
 
 def test_a_fault_while_loading_the_model_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import emotion
+from generator.takes import Take
 
 PAGE = str(Path(__file__).parent.parent / "streamlit_app.py")
 LONGEST = 60.0  # Seconds for one piece, the first one's loading included.
@@ -35,6 +36,11 @@ def settled(page: AppTest) -> AppTest:
     return page
 
 
+def by_key(elements: Any, key: str) -> Any:
+    (found,) = [element for element in elements if element.key == key]
+    return found
+
+
 def by_label(elements: Any, label: str) -> Any:
     (found,) = [element for element in elements if element.label == label]
     return found
@@ -45,13 +51,26 @@ def pick(page: AppTest, mood: str) -> AppTest:
     return page.run()
 
 
-def compose(page: AppTest, seed: int) -> AppTest:
-    page.number_input[0].set_value(seed)
+def compose(page: AppTest, seed: int, rounds: int = 1) -> AppTest:
+    by_key(page.number_input, "tune").set_value(seed)
+    by_key(page.slider, "rounds").set_value(rounds)
     return settled(by_label(page.button, "Compose").click().run())
 
 
+def last(page: AppTest) -> Take:
+    take: Take = page.session_state["takes"][-1]
+    return take
+
+
+def address(page: AppTest) -> dict[str, str]:
+    """What stands in the page's address."""
+    return {key: value[-1] if isinstance(value, list) else value for key, value in page.query_params.items()}
+
+
 def downloads(page: AppTest) -> dict[str, bytes]:
-    return {take.name: take.midi for take, _, _ in page.session_state["takes"]}
+    """The MIDI files of all takes by name."""
+    takes: list[Take] = page.session_state["takes"]
+    return {take.plain.title.file: take.plain.midi for take in takes}
 
 
 def png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
@@ -108,7 +127,7 @@ def test_language_switch_changes_every_text_and_keeps_the_mood() -> None:
     assert headings(page) == ["1. 지금 마음은 어떤가요?", "2. 작곡하기"]
     assert "우울함" in words(page)
     assert "Gloomy" not in words(page)
-    assert [button.label for button in page.button] == ["작곡하기"]
+    assert [button.label for button in page.button] == ["작곡하기", "Maeum에 대하여"]
 
 
 def test_without_a_mood_there_is_nothing_to_compose() -> None:
@@ -122,37 +141,37 @@ def test_a_piece_stays_while_other_things_are_clicked() -> None:
     page = compose(pick(open_page(), "mysterious"), 11)
     assert headings(page)[-1] == "3. Your music"
     assert page.subheader[0].value == "Mysterious · tune 11"
-    (piece, _, _) = page.session_state["takes"][0]
+    take = last(page)
     page.download_button[0].click().run()
     page.button_group[0].select("ko").run()
     page.button_group[0].select("en").run()
     pick(page, "bright")
     assert page.subheader[0].value == "Mysterious · tune 11"
-    assert page.session_state["takes"][0][0] is piece
+    assert page.session_state["takes"] == [take]
     targets = emotion.category("mysterious")
-    table = next(text.value for text in page.markdown if "| Wanted |" in text.value)
-    assert f"| {targets.density:.1f} | {piece.reached.density:.1f} |" in table
-    assert f"| {targets.tempo:.0f} | {piece.tempo:.0f} |" in table
+    table = next(text.value for text in page.markdown if "| Asked for |" in text.value)
+    assert f"| {targets.density:.1f} | {take.before.density:.1f} | {take.reached.density:.1f} |" in table
+    assert f"at {targets.tempo:.0f} beats a minute" in words(page)
+    assert f"About {targets.density:.0f} notes a bar were asked for, and {take.reached.density:.0f} came" in words(page)
 
 
-def test_same_number_same_tune_and_the_next_is_another() -> None:
+def test_same_number_same_tune_and_without_a_number_another() -> None:
     page = compose(pick(open_page(), "clear"), 3)
-    by_label(page.button, "Same mood, new tune").click().run()
-    settled(page)
-    assert page.number_input[0].value == 4
+    settled(by_label(page.button, "Same mood, new tune").click().run())
     compose(page, 3)
-    first, second, third = (take.midi for take, _, _ in page.session_state["takes"])
-    assert first == third
-    assert first != second
-    assert page.selectbox[0].options == ["1. Clear · tune 3", "2. Clear · tune 4", "3. Clear · tune 3"]
-    page.selectbox[0].select_index(1).run()
-    assert page.subheader[0].value == "Clear · tune 4"
+    first, second, third = page.session_state["takes"]
+    assert first.plain.midi == third.plain.midi
+    assert first.plain.midi != second.plain.midi
+    other = second.recipe.seed
+    assert page.selectbox(key="shown").options == [f"{i}. Clear · tune {n}" for i, n in ((1, 3), (2, other), (3, 3))]
+    page.selectbox(key="shown").select_index(1).run()
+    assert page.subheader[0].value == f"Clear · tune {other}"
+    assert address(page)["seed"] == str(other)
 
 
 def test_a_link_and_nothing_else_gives_the_same_piece_to_somebody_else() -> None:
     page = compose(pick(open_page(), "lively"), 21)
-    query = page.query_params
-    other = open_page(mood=query["mood"], seed=query["seed"])
+    other = open_page(**address(page))
     assert downloads(other) == downloads(page)
     assert other.subheader[0].value == "Lively · tune 21"
     # Nobody who comes without the link finds another visitor's piece.
@@ -160,7 +179,7 @@ def test_a_link_and_nothing_else_gives_the_same_piece_to_somebody_else() -> None
 
 
 def test_a_mixed_link_is_composed_for_both() -> None:
-    page = open_page(mood="peaceful:70,clear:30", seed="5")
+    page = open_page(mood="peaceful:70,clear:30", seed="5", rounds="1")
     assert page.subheader[0].value == "Peaceful 70% · Clear 30% · tune 5"
 
 
@@ -174,6 +193,8 @@ def test_a_mixed_link_is_composed_for_both() -> None:
         {"mood": "peaceful:0", "seed": "1"},
         {"mood": "peaceful:" + "9" * 5000, "seed": "1"},
         {"mood": "<script>", "seed": "9" * 5000},
+        {"mood": "peaceful", "seed": "1", "melody": "no melody"},
+        {"mood": "peaceful", "seed": "1", "tempo": "fast"},
     ],
 )
 def test_a_link_that_makes_no_sense_opens_the_start_page_with_a_message(query: dict[str, str]) -> None:

@@ -12,8 +12,7 @@ from generator import plots
 
 def plane(here: tuple[float, float] | None = None) -> dict[str, Any]:
     moods = {each.name: (each.korean, (each.valence, each.arousal)) for each in emotion.categories().values()}
-    chart: dict[str, Any] = plots.plane(moods, here, ("valence", "arousal")).to_dict()
-    return chart
+    return plots.plane(moods, here, ("valence", "arousal"))
 
 
 def marks(chart: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -21,6 +20,14 @@ def marks(chart: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     layer = next(layer for layer in chart["layer"] if layer["mark"]["type"] == kind)
     rows: list[dict[str, Any]] = layer["data"]["values"]
     return rows
+
+
+def test_charts_are_valid_vega_lite() -> None:
+    # Altair knows the schema; Streamlit brings it along.
+    from altair import Chart, LayerChart
+
+    LayerChart.from_dict(plane((0.5, -0.25)))
+    Chart.from_dict(plots.shares({"sad": 0.25, "happy": 0.75}))
 
 
 def test_every_mood_is_inside_the_plane_and_has_its_name() -> None:
@@ -42,13 +49,13 @@ def test_a_tap_on_a_mood_hits_that_mood_and_a_tap_elsewhere_none() -> None:
         assert near >= plots.GRID - 0.01  # A finger has room.
 
 
-def test_the_cross_stands_where_the_visitor_is_and_nowhere_without_one() -> None:
+def test_the_ring_stands_where_the_visitor_is_and_nowhere_without_one() -> None:
     assert marks(plane((0.5, -0.25)), "point")[0] == {"valence": 0.5, "arousal": -0.25}
     assert marks(plane(), "point") == []
 
 
 def test_shares_are_told_largest_first_with_their_per_cent() -> None:
-    chart = plots.shares({"sad": 0.25, "happy": 0.75}).to_dict()
+    chart = plots.shares({"sad": 0.25, "happy": 0.75})
     assert [row["name"] for row in chart["data"]["values"]] == ["happy 75%", "sad 25%"]
 
 

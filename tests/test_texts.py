@@ -6,6 +6,7 @@ import re
 import string
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -46,9 +47,12 @@ def test_page_asks_only_for_texts_that_exist() -> None:
 
 
 def test_no_text_is_left_over() -> None:
-    # Keys that the page puts together: say("source_" + name), say(f"expression_{name}").
-    built = tuple(re.findall(r"""say\(f?["'](\w+_)(?:["'] \+|\{)""", PAGE))
-    assert built
+    # Keys that the page puts together: say("source_" + name), say(f"expression_{name}"), labels("parts", names).
+    built = (
+        *re.findall(r"""say\(f?["'](\w+_)(?:["'] \+|\{)""", PAGE),
+        *(f"{kind}_" for kind in re.findall(r"""(?:labels|switch|choose)\(["'](\w+)["']""", PAGE)),
+    )
+    assert len(built) > 5
     assert not [key for key in TEXTS if not re.search(f"""["']{key}["']""", PAGE) and not key.startswith(built)]
 
 
@@ -56,6 +60,18 @@ def test_every_expression_has_a_name() -> None:
     from emotion.recognizer import EXPRESSIONS
 
     assert {f"expression_{name}" for name in EXPRESSIONS} <= set(TEXTS)
+
+
+def test_all_that_can_be_chosen_has_a_name() -> None:
+    from emotion.recognizer import RECOGNISERS
+    from generator import arrange, link, styles
+
+    assert {f"lead_{name}" for name in styles.LEADS} <= set(TEXTS)
+    assert {f"parts_{name}" for name in get_args(arrange.Parts)} <= set(TEXTS)
+    assert {f"recogniser_{name}" for name in RECOGNISERS} <= set(TEXTS)
+    assert {f"again_{change}" for change in get_args(link.Change)} <= set(TEXTS)
+    assert {f"origin_{origin}" for origin in link.ORIGINS if origin != "new"} <= set(TEXTS)
+    assert {f"device_{name}" for name in ("auto", "cuda", "cpu")} <= set(TEXTS)
 
 
 def test_nine_moods_have_korean_names() -> None:
