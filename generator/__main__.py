@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from generator import train_command
 from generator.export import KINDS
 from generator.musicvae import bench, importer
 
@@ -33,7 +34,21 @@ def add_compose(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="which files: mid, wav, mp3, musicxml, stems.zip (a WAV a part), png (a picture); default mid wav",
     )
     parser.add_argument("--plot", action="store_true", help="the picture too: piano roll and spectrogram")
+    add_model(parser)
     parser.set_defaults(run=run_compose)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that uses a model."""
+    parser.add_argument(
+        "--model",
+        default="default",
+        metavar="NAME",
+        help="an imported model with an actor, or a folder that `train` has filled (default: the one that ships)",
+    )
+    parser.add_argument(
+        "--device", choices=train_command.DEVICES, default="auto", help="default: the GPU where there is one"
+    )
 
 
 def run_compose(args: argparse.Namespace) -> None:
@@ -41,11 +56,13 @@ def run_compose(args: argparse.Namespace) -> None:
     import torch
 
     from generator.compose import Request, compose
+    from generator.models import load_models
 
     torch.set_num_threads(1)
     request = Request.for_moods(read_mixture(args.mood), args.seed, args.parts)
+    models = load_models(args.model, args.device)
     args.out.mkdir(parents=True, exist_ok=True)
-    piece = compose(request)
+    piece = compose(request, models=models)
     for name, data in piece.export.files([*args.files, *(["png"] if args.plot else [])]).items():
         (args.out / name).write_bytes(data)
         print(f"wrote {args.out / name}")
@@ -78,28 +95,11 @@ def read_mixture(text: str) -> dict[str, float]:
     return weights
 
 
-def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("train", help="train the melody model, its prior, actor and critic")
-    parser.add_argument("--data", type=Path, required=True, help="npz with windows, split and cluster")
-    parser.add_argument("--out", type=Path, required=True, help="folder for states and weights; goes on from there")
-    parser.add_argument("--minutes", type=float, help="for each stage, instead of the recipes' own")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.set_defaults(run=run_train)
-
-
-def run_train(args: argparse.Namespace) -> None:
-    import torch
-
-    from generator.train import train
-
-    torch.set_num_threads(1)
-    train(args.data, args.out, args.minutes, args.seed, lambda line: print(line, flush=True))
-
-
 def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("evaluate", help="measure what the shipped networks reach")
     parser.add_argument("--pieces", type=int, default=20, help="a mood (default 20)")
     parser.add_argument("--data", type=Path, help="npz of melodies, for the figures of model and prior")
+    add_model(parser)
     parser.set_defaults(run=run_evaluate)
 
 
@@ -107,9 +107,11 @@ def run_evaluate(args: argparse.Namespace) -> None:
     import torch
 
     from generator.evaluate import evaluate
+    from generator.models import load_models
 
     torch.set_num_threads(1)
-    evaluate(args.pieces, args.data, lambda line: print(line, flush=True))
+    models = load_models(args.model, args.device)
+    evaluate(models, args.pieces, args.data, lambda line: print(line, flush=True))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m generator", description="Music for a mood.")
     commands = parser.add_subparsers(required=True, metavar="command")
     add_compose(commands)
-    add_train(commands)
+    train_command.add_commands(commands)
     add_evaluate(commands)
     importer.add_commands(commands)
     bench.add_commands(commands)

@@ -16,19 +16,18 @@ import emotion
 from generator.actor_critic import Effort, retrain
 from generator.compose import CANDIDATES, Request
 from generator.losses import Melodies
-from generator.models import PRIOR_STEPS, Models, default_models
+from generator.models import PRIOR_STEPS, Models
 from generator.musicvae.corpus import load_corpus
 from generator.musicvae.report import reconstruction, samples
 
 WINDOWS = 1000
 
 
-def evaluate(pieces: int, data: Path | None, say: Callable[[str], None]) -> None:
+def evaluate(models: Models, pieces: int, data: Path | None, say: Callable[[str], None]) -> None:
     """Measure and say, a line each."""
-    models = default_models()
     moods(models, pieces, say)
     if data is not None:
-        held_out = load_corpus(data, "test").windows
+        held_out = load_corpus(data, "test", models.home_key).windows
         windows = held_out[np.random.default_rng(0).permutation(len(held_out))[:WINDOWS]]
         say(f"\nreconstruction of {len(windows)} held-out windows")
         for name, value in reconstruction(models.melody, windows).items():

@@ -72,20 +72,19 @@ def train(data: Path, out: Path, minutes: float | None, seed: int, say: Callable
     save_weights(prior, "prior", prior.config, out / "prior.safetensors", trained | {"samples": drawn})
     say(json.dumps(drawn, indent=1))
 
-    networks = advance(
-        Models(model, prior, ActorCritic.for_latent(model.config.z, model.config.bars)), corpus, minutes, seed, say
-    )
+    networks = advance(model, prior, corpus, minutes, seed, say)
     save_weights(networks, "actor-critic", networks.config, out / "actor_critic.safetensors", trained)
 
 
 def advance(
-    models: Models, corpus: Corpus, minutes: float | None, seed: int, say: Callable[[str], None]
+    model: MelodyVAE, prior: Prior, corpus: Corpus, minutes: float | None, seed: int, say: Callable[[str], None]
 ) -> ActorCritic:
     """The actor's stage alone, for a melody model and a prior that are there."""
+    models = Models(model, prior, ActorCritic.for_latent(model.config.z, model.config.bars))
     generator = torch.Generator().manual_seed(seed)
-    mu, sigma = stages.latents(models.melody, corpus.draw(np.random.default_rng(seed), REAL))
+    mu, sigma = stages.latents(model, corpus.draw(np.random.default_rng(seed), REAL))
     real = mu + stages.POSTERIOR_SHARE * sigma * torch.randn(mu.shape, generator=generator)
-    starts = torch.cat([models.prior.sample(256, generator, PRIOR_STEPS) for _ in range(STARTS // 256)])
+    starts = torch.cat([prior.sample(256, generator, PRIOR_STEPS) for _ in range(STARTS // 256)])
     return train_actor(
         models.networks, models.decode, real, starts, minutes or ACTOR_MINUTES, seed, _report(say, "actor")
     )

@@ -21,7 +21,9 @@ from generator.musicvae.train import Report, rate_factor
 BATCH = 256
 CRITIC_RATE, ACTOR_RATE = 5e-4, 3e-4
 POOL = 24_576  # decoded melodies the value learns from at a time; the oldest make room
+FILL_SHARE = 0.3  # of the minutes, at most, for filling the pool: a full-size decoder fills a part of it
 REFRESH_EVERY, REFRESH = 20, 128  # steps, melodies
+REFRESH_SHARE = 0.4  # of the time, at most, for decoding what the actor has moved
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,18 @@ def draw_targets(rng: np.random.Generator, count: int, ranges: Ranges = Ranges()
 
 
 class Pool:
-    """Latents and the melodies they decode to."""
+    """Latents and the melodies they decode to. seconds: how long may be decoded; latents left over are dropped."""
 
-    def __init__(self, z: Tensor, decode: Decode) -> None:
-        self.z, self.melodies = z, Melodies(np.concatenate([decode(part) for part in torch.split(z, 512)]))
+    def __init__(self, z: Tensor, decode: Decode, seconds: float) -> None:
+        begun, decoded = time.monotonic(), []
+        for part in torch.split(z, REFRESH):
+            decoded.append(decode(part))
+            if time.monotonic() - begun > seconds:
+                break
+        self.melodies = Melodies(np.concatenate(decoded))
+        self.z = z[: len(self.melodies.tokens)].clone()
         self._next = 0
-        exact_losses(self.melodies, draw_targets(np.random.default_rng(0), len(z)))  # works the measures out, once
+        exact_losses(self.melodies, draw_targets(np.random.default_rng(0), len(self.z)))  # works the measures out, once
 
     def replace(self, z: Tensor, decode: Decode) -> None:
         """Put new latents where the oldest are."""
@@ -67,23 +75,28 @@ def train(
     seed: int,
     report: Report,
 ) -> ActorCritic:
-    """Train new networks for a model. real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior."""
+    """Train new networks for a model. real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior; both
+    on the networks' device."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     networks.spread.copy_(real.std(0))
-    pool = Pool(torch.cat([real, starts])[torch.randperm(len(real) + len(starts))][:POOL].clone(), decode)
+    begun, step, refreshing = time.monotonic(), 0, 0.0
+    mixed = torch.cat([real, starts])[torch.randperm(len(real) + len(starts))][:POOL]
+    pool = Pool(mixed, decode, FILL_SHARE * 60 * minutes)
+    filled = time.monotonic() - begun
+    left = max(60 * minutes - filled, (1 - FILL_SHARE) * 60 * minutes)  # one batch may have taken longer than its share
+    device = real.device
     critic = torch.optim.Adam(networks.critic.parameters(), lr=CRITIC_RATE)
     actor = torch.optim.Adam(networks.actor.parameters(), lr=ACTOR_RATE)
-    begun, step = time.monotonic(), 0
-    while (share := (time.monotonic() - begun) / (60 * minutes)) < 1:
+    while (share := (time.monotonic() - begun - filled) / left) < 1:
         critic.param_groups[0]["lr"] = CRITIC_RATE * rate_factor(share)
         actor.param_groups[0]["lr"] = ACTOR_RATE * rate_factor(share)
         picked = torch.from_numpy(rng.integers(0, len(pool.z), BATCH))
         judged = draw_targets(rng, BATCH)
-        losses = torch.from_numpy(exact_losses(pool.melodies.rows(picked.numpy()), judged))
-        value = networks.value_loss(pool.z[picked], condition(judged), losses)
+        losses = torch.from_numpy(exact_losses(pool.melodies.rows(picked.numpy()), judged)).to(device)
+        value = networks.value_loss(pool.z[picked], condition(judged).to(device), losses)
         begin = starts[torch.from_numpy(rng.integers(0, len(starts), BATCH))]
-        wanted = condition(draw_targets(rng, BATCH))
+        wanted = condition(draw_targets(rng, BATCH)).to(device)
         with torch.no_grad():
             moved = networks.actor(begin, wanted)
         half = BATCH // 2
@@ -97,9 +110,11 @@ def train(
         drive.backward()  # type: ignore[no-untyped-call]
         actor.step()
         step += 1
-        if step % REFRESH_EVERY == 0 and share > 0.2:
+        spent = time.monotonic() - begun
+        if step % REFRESH_EVERY == 0 and share > 0.2 and refreshing < REFRESH_SHARE * (spent - filled):
             pool.replace(moved[:REFRESH], decode)
+            refreshing += time.monotonic() - begun - spent
         if step % 100 == 0:
             figures = {"value": value.item(), "realism": realism.item(), "actor": drive.item()}
-            report(step, time.monotonic() - begun, figures)
+            report(step, spent, figures)
     return networks.eval().requires_grad_(False)

@@ -68,6 +68,13 @@ def load_weights(path: Path, kind: str, config_class: Any, module_class: type[Mo
     return module.eval().requires_grad_(False)
 
 
+def trained_with(path: Path) -> dict[str, Any]:
+    """What a weights file says of its training; empty where it says nothing. The file must have been loaded before."""
+    with safe_open(path, "pt") as file:
+        said = json.loads((file.metadata() or {}).get("trained", "{}"))
+    return said if isinstance(said, dict) else {}
+
+
 def _config(path: Path, metadata: dict[str, str], config_class: Any) -> Any:
     """The config in the metadata, checked by its own class."""
     try:

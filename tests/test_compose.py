@@ -120,6 +120,6 @@ def test_damaged_weights_stop_the_command_with_a_message(
 
     (tmp_path / "melody.safetensors").write_bytes(b"damaged")
     loader = models.default_models.__wrapped__
-    monkeypatch.setattr("generator.compose.default_models", lambda: loader(tmp_path))
+    monkeypatch.setattr(models, "default_models", lambda device: loader(tmp_path, device))
     assert main(["compose", "--mood", "clear", "--out", str(tmp_path / "out")]) == 1
     assert "melody.safetensors: expected a whole safetensors file" in capsys.readouterr().err

@@ -22,7 +22,7 @@ TOKENS = 90
 
 @dataclass(frozen=True)
 class Corpus:
-    """Windows of one split in the home key, and how often training should draw each.
+    """Windows of one split, and how often training should draw each.
 
     windows uint8 [N, 256]; weight float64 [N], summing to 1.
     """
@@ -35,8 +35,8 @@ class Corpus:
         return self.windows[rng.choice(len(self.windows), size=count, p=self.weight)]
 
 
-def load_corpus(path: Path, split: str) -> Corpus:
-    """Read one split ("train", "valid" or "test").
+def load_corpus(path: Path, split: str, home_key: bool = True) -> Corpus:
+    """Read one split ("train", "valid" or "test"); home_key: move every window to C major or A minor.
 
     A window's weight is one over the square root of its cluster's size: overlapping windows of one long string
     quartet would otherwise outnumber a hundred dances, and clusters weighed alike would show each dance of a single
@@ -56,4 +56,6 @@ def load_corpus(path: Path, split: str) -> Corpus:
         raise ValueError(f"{path}: expected windows uint8 [N, {STEPS}] of tokens below {TOKENS}")
     _, member, size = np.unique(cluster, return_inverse=True, return_counts=True)
     weight = 1.0 / np.sqrt(size[member])
-    return Corpus(transpose(windows, home_shift(windows)), weight / weight.sum())
+    if home_key:
+        windows = transpose(windows, home_shift(windows))
+    return Corpus(windows, weight / weight.sum())

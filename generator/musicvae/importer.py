@@ -137,4 +137,4 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _run(args: argparse.Namespace) -> None:
     path = import_checkpoint(args.source, name=args.name)
-    print(f"{path.stem}: {path}\nLoad it with generator.musicvae.lstm_store.load_lstm(path)")
+    print(f"{path.stem}: {path}\nTrain an actor for it with: python -m generator train-actor --model {path.stem}")

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from generator.musicvae.corpus import BAR
+from generator.musicvae.lstm_vae import LstmVAE
 from generator.musicvae.magenta_training import kl_divergence
 from generator.musicvae.model import MelodyVAE
 from generator.musicvae.prior import Prior
@@ -16,7 +17,7 @@ ACTIVE = 0.01  # variance of a latent number's posterior mean from which it coun
 
 
 @torch.no_grad()
-def reconstruction(model: MelodyVAE, windows: npt.NDArray[np.uint8], seed: int = 0) -> dict[str, float]:
+def reconstruction(model: MelodyVAE | LstmVAE, windows: npt.NDArray[np.uint8], seed: int = 0) -> dict[str, float]:
     """How well windows uint8 [N, 256] come back through the latent.
 
     "teacher-forced": the likeliest token given the true ones before it; "sampled": a whole melody drawn at
@@ -24,20 +25,22 @@ def reconstruction(model: MelodyVAE, windows: npt.NDArray[np.uint8], seed: int =
     step: share of right tokens; onset: the same where a note begins. "always hold" and "commonest bar" are what no
     model at all gets. kl in nats; active: latent numbers in use.
     """
+    device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
+    drawn = generator if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     sums: dict[str, float] = {}
     means = []
     for part in np.array_split(windows, max(1, len(windows) // 256)):
-        tokens = torch.from_numpy(part.astype(np.int64))
+        tokens = torch.from_numpy(part.astype(np.int64)).to(device)
         mu, sigma = model.encode(tokens)
-        z = mu + sigma * torch.randn(mu.shape, generator=generator)
+        z = mu + sigma * torch.randn(mu.shape, generator=generator).to(device)
         guesses = {
             "teacher-forced": model.teacher_forced(z, tokens).argmax(-1),
-            "sampled": model.decode(z, 1.0, generator),
+            "sampled": model.decode(z, 1.0, drawn),
             "greedy from a sample": model.decode(z),
             "greedy from the mean": model.decode(mu),
             "always hold": torch.zeros_like(tokens),
-            "commonest bar": torch.from_numpy(commonest_bar(part)),
+            "commonest bar": torch.from_numpy(commonest_bar(part)).to(device),
         }
         onsets = tokens >= 2
         for name, guess in guesses.items():
@@ -46,7 +49,7 @@ def reconstruction(model: MelodyVAE, windows: npt.NDArray[np.uint8], seed: int =
             each = (right & onsets).sum(1) / onsets.sum(1)
             sums[f"{name}, onset"] = sums.get(f"{name}, onset", 0) + each.sum().item()
         sums["kl"] = sums.get("kl", 0) + kl_divergence(mu, sigma).sum().item()
-        means.append(mu)
+        means.append(mu.cpu())
     found = {name: total / len(windows) for name, total in sums.items()}
     return found | {"active": float((torch.cat(means).var(0) > ACTIVE).sum())}
 
@@ -62,19 +65,18 @@ def commonest_bar(windows: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 @torch.no_grad()
 def samples(
-    model: MelodyVAE, prior: Prior, windows: npt.NDArray[np.uint8], steps: int, seed: int = 0
+    model: MelodyVAE | LstmVAE, prior: Prior | None, windows: npt.NDArray[np.uint8], steps: int, seed: int = 0
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Note statistics of new melodies against real windows [N, 256]: source -> statistic -> (mean, overlap area)."""
     generator = torch.Generator().manual_seed(seed)
     count = len(windows)
-    latents = {
-        "learned prior": prior.sample(count, generator, steps),
-        "N(0, I)": torch.randn(count, model.config.z, generator=generator),
-    }
+    latents = {} if prior is None else {"learned prior": prior.sample(count, generator, steps)}
+    device = next(model.parameters()).device
+    latents["N(0, I)"] = torch.randn(count, model.config.z, generator=generator).to(device)
     real = note_statistics(windows)
     found = {"real": {name: (float(values.mean()), 1.0) for name, values in real.items()}}
     for source, z in latents.items():
-        melodies = model.decode(z).numpy().astype(np.uint8)
+        melodies = model.decode(z).cpu().numpy().astype(np.uint8)
         drawn = note_statistics(melodies)
         found[source] = {name: (float(drawn[name].mean()), overlap(real[name], drawn[name])) for name in real}
     return found
