@@ -53,8 +53,9 @@ $(BIN)/pip:
 	  else echo "Python's venv module is missing; on Debian: sudo apt-get install python3-venv" >&2; exit 1; fi; fi
 	$(PYTHON) -m venv $(VENV)
 
-# Tests in a browser need Debian's chromium and ffmpeg, and a font with Korean letters. Without them these tests skip.
+# Tests in a browser need Debian's chromium and ffmpeg, and a font with Korean letters; those of FluidSynth need its
+# program, 6 MB with a small soundfont. Without them these tests skip.
 browser:
-	@if command -v chromium >/dev/null && command -v ffmpeg >/dev/null; then :; \
-	elif $(ROOT_APT); then $(APT_INSTALL) chromium ffmpeg fonts-nanum; \
-	else echo "chromium or ffmpeg is missing: the tests in a browser will be skipped (sudo apt-get install chromium ffmpeg fonts-nanum)"; fi
+	@if command -v chromium >/dev/null && command -v ffmpeg >/dev/null && command -v fluidsynth >/dev/null; then :; \
+	elif $(ROOT_APT); then $(APT_INSTALL) chromium ffmpeg fonts-nanum fluidsynth; \
+	else echo "chromium, ffmpeg or fluidsynth is missing: their tests will be skipped (sudo apt-get install chromium ffmpeg fonts-nanum fluidsynth)"; fi

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from generator import mastering
+from generator import mastering, styles
+
+if TYPE_CHECKING:
+    import mido
 
 Samples = npt.NDArray[np.float32]
 
@@ -28,6 +34,8 @@ SILENCE = 1e-3  # of the peak, -60 dB: the tail is cut where it falls below
 FADE = 0.003, 0.05  # seconds of fade in and out, against clicks
 MAX_BYTES = 1_000_000
 MAX_SECONDS = 600.0
+DRUM_CHANNEL = 9  # of General MIDI, from 0
+HEADROOM = 10.0  # LU that parts are turned down by where a soundfont needs some of them turned up
 FLUID_SOUNDFONTS = (Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"), Path("/usr/share/soundfonts/FluidR3_GM.sf2"))
 
 
@@ -78,8 +86,8 @@ def render(midi: bytes, renderer: Renderer | None = None, tags: Mapping[str, str
 def performance(midi: bytes, renderer: Renderer | None = None) -> Samples:
     """The rendered sound before mastering, float32 [n, 2] at 48 kHz, tail kept, faded at both ends."""
     renderer = renderer or best_renderer()
-    longer = _with_tail(midi)
-    samples = _midirenderer(longer, renderer) if renderer.program == "midirenderer" else _fluidsynth(longer, renderer)
+    ready = _prepared(midi, renderer)
+    samples = _midirenderer(ready, renderer) if renderer.program == "midirenderer" else _fluidsynth(ready, renderer)
     level = mastering.envelope(samples)
     loud = np.flatnonzero(level > max(level.max(initial=0.0) * SILENCE, 0.0))
     if not len(loud):
@@ -104,8 +112,8 @@ def encode_wav(samples: Samples, tags: Mapping[str, str] | None = None) -> bytes
     return out.getvalue()
 
 
-def _with_tail(midi: bytes) -> bytes:
-    """The same MIDI file, ending `TAIL` seconds later, so that the renderer goes on."""
+def _prepared(midi: bytes, renderer: Renderer) -> bytes:
+    """The same MIDI file, ending `TAIL` seconds later, so that the renderer goes on; volumes set for its soundfont."""
     import mido
 
     if len(midi) > MAX_BYTES:
@@ -125,9 +133,25 @@ def _with_tail(midi: bytes) -> bytes:
     last = max((sum(message.time for message in track) for track in file.tracks), default=0)
     tail = int(mido.second2tick(TAIL, file.ticks_per_beat, tempo))
     file.tracks.append(mido.MidiTrack([mido.MetaMessage("end_of_track", time=last + tail)]))
+    _balance(file, styles.louder(renderer.soundfont.stem))
     out = io.BytesIO()
     file.save(file=out)
     return out.getvalue()
+
+
+def _balance(file: mido.MidiFile, louder: Mapping[int | None, float]) -> None:
+    """Turn the volumes (controller 7, whose decibels are 40 log10) of a file in place, so that parts are as loud
+    against each other as with the soundfont that they were set for. `louder`: LU by program, None for drums. What is
+    done to a part depends on nothing but the part, so that stems still add up."""
+    if not louder:
+        return
+    messages = [message for track in file.tracks for message in track]
+    programs = {message.channel: message.program for message in messages if message.type == "program_change"}
+    for message in messages:
+        if message.type == "control_change" and message.control == 7:
+            program = None if message.channel == DRUM_CHANNEL else programs.get(message.channel, 0)
+            turn = -louder.get(program, 0.0) - HEADROOM
+            message.value = min(127, round(message.value * 10 ** (turn / 40)))
 
 
 @lru_cache(maxsize=2)
@@ -146,12 +170,13 @@ def _midirenderer(midi: bytes, renderer: Renderer) -> Samples:
 
 
 def _fluidsynth(midi: bytes, renderer: Renderer) -> Samples:
-    from midi2audio import FluidSynth
-
     with tempfile.TemporaryDirectory(prefix="maeum-") as folder:
         score, sound = Path(folder, "piece.mid"), Path(folder, "piece.wav")
         score.write_bytes(midi)
-        FluidSynth(str(renderer.soundfont), SAMPLE_RATE).midi_to_audio(str(score), str(sound))
+        # As a command of its own: called as a function, midi2audio lets fluidsynth's greeting into our output.
+        options = ["-s", str(renderer.soundfont), "-r", str(SAMPLE_RATE)]
+        command = [sys.executable, "-m", "midi2audio", *options, str(score), str(sound)]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)  # noqa: S603
         # midi2audio ignores fluidsynth's exit code: what counts is the file.
         if not sound.is_file():
             raise AudioError(f"{renderer} wrote no sound; check with: fluidsynth {renderer.soundfont} FILE.mid")

@@ -61,6 +61,11 @@ class Export:
         rows = melody.notes(self.tokens)
         return [name for name, instrument in styles.LEADS.items() if instrument.plays(rows)]
 
+    @property
+    def rendered_by(self) -> str:
+        """What makes its sound, in words: "midirenderer with TimGM6mb.sf2"."""
+        return str(self.renderer or audio.best_renderer())
+
     @cached_property
     def key(self) -> Key:
         """The key that the chords are taken from."""
@@ -108,7 +113,7 @@ class Export:
         if kind == "mp3":
             return files.mp3_file(self.samples, self.title)
         if kind == "musicxml":
-            return files.musicxml_file(self.tokens, self.chords, self.title)
+            return files.musicxml_file(self.tokens, self.chords, self.title, self.played.instruments[0].program)
         if kind == "stems.zip":
             return files.stems_file(self.played, self.title, self.renderer)
         if kind == "png":

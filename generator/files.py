@@ -144,14 +144,19 @@ def stems_file(piece: pretty_midi.PrettyMIDI, title: Title, renderer: audio.Rend
     return out.getvalue()
 
 
-def musicxml_file(tokens: npt.ArrayLike, chords: Sequence[Chord], title: Title) -> bytes:
-    """A lead sheet as MusicXML: the melody, tokens [256], in its key and tempo, with 16 or 32 chord symbols."""
+def musicxml_file(tokens: npt.ArrayLike, chords: Sequence[Chord], title: Title, program: int = 0) -> bytes:
+    """A lead sheet as MusicXML: the melody, tokens [256], in its key and tempo, with 16 or 32 chord symbols; `program`:
+    the General MIDI instrument that notation programs play it on."""
+    import pretty_midi
     from music21 import duration, harmony, instrument, key, metadata, meter, musicxml, note, pitch, stream, tempo
 
     score: Any = stream.Score()
     part: Any = stream.Part(id="Melody")  # type: ignore[no-untyped-call]
     player = instrument.Instrument()
     player.partName, player.partId = "Melody", "P1"
+    # Without an instrument in its part list, MuseScore reports an error in the file.
+    player.instrumentName, player.instrumentId = pretty_midi.program_to_instrument_name(program), "P1-I1"
+    player.midiProgram, player.midiChannel = program, 0
     part.insert(0, player)
     score.metadata = metadata.Metadata(title=title.text, composer=ARTIST)
     notes = {start: (number, end) for number, start, end in melody.notes(tokens).tolist()}

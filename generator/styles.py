@@ -139,6 +139,15 @@ def read_leads(table: Mapping[str, Any]) -> dict[str, Instrument]:
 
 
 @cache
+def louder(soundfont: str) -> Mapping[int | None, float]:
+    """How much louder, in LU, a soundfont (its file's name without .sf2) plays each program (None: the drum kit) than
+    the one for which the styles' volumes are set. Empty for a soundfont that was not measured."""
+    measured = _table()["soundfonts"].get(soundfont, {})
+    instruments = _instruments(_table())
+    return {None if name == "drums" else instruments[name].program: value for name, value in measured.items()}
+
+
+@cache
 def _table() -> Mapping[str, Any]:
     return tomllib.loads(TABLE.read_text(encoding="utf-8"))
 

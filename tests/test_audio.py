@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
-import sys
+import zipfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import mido
 import numpy as np
@@ -18,8 +17,9 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from generator import audio, mastering, melody
+from generator import audio, mastering, melody, styles
 from generator.audio import AudioError, Renderer
+from generator.export import Export
 
 SOUNDFONT = Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
 
@@ -179,21 +179,87 @@ def test_fluidsynth_is_chosen_where_it_and_its_soundfont_are_installed(
     assert str(audio.best_renderer()) == "midirenderer with TimGM6mb.sf2"
 
 
-def test_fluidsynth_that_writes_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fluidsynth_that_writes_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """midi2audio ignores the program's exit code; here the program does nothing."""
-    real = subprocess.call
-
-    def nothing(command: list[str], **more: Any) -> int:
-        return real([sys.executable, "-c", ""], **more)
-
-    monkeypatch.setattr(subprocess, "call", nothing)
+    nothing = tmp_path / "fluidsynth"
+    nothing.write_text("#!/bin/sh\n")
+    nothing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(AudioError, match="wrote no sound"):
         audio.render(SOUNDS["piano"], Renderer("fluidsynth", SOUNDFONT))
 
 
-@pytest.mark.skipif(not shutil.which("fluidsynth"), reason="fluidsynth is not installed")
-def test_fluidsynth_meets_the_same_figures() -> None:
-    samples = decoded(audio.render(SOUNDS["strings"], Renderer("fluidsynth", SOUNDFONT)))
+def test_another_soundfont_gets_volumes_of_its_own() -> None:
+    """What it plays softer is turned up against the rest, by the decibels that were measured."""
+    file = mido.MidiFile(file=io.BytesIO(mood_piece("gloomy").midi))
+    before = volumes(file)
+    louder = styles.louder("FluidR3_GM")
+    audio._balance(file, louder)
+    after = volumes(file)
+    changes = {program: 40 * np.log10(after[program] / before[program]) for program in before}
+    assert len(changes) == 4
+    for program, change in changes.items():
+        assert change - changes[42] == pytest.approx(louder[42] - louder[program], abs=0.4)
+    audio._balance(file, styles.louder(SOUNDFONT.stem))
+    assert volumes(file) == after
+
+
+def mood_piece(mood: str) -> Export:
+    return Export(scale_tune(), mood, 1, 100.0, True, 5.0)
+
+
+def volumes(file: mido.MidiFile) -> dict[int, int]:
+    """Controller 7 by program."""
+    messages = [message for track in file.tracks for message in track]
+    programs = {m.channel: m.program for m in messages if m.type == "program_change"}
+    return {programs[m.channel]: m.value for m in messages if m.type == "control_change" and m.control == 7}
+
+
+def stems(piece: Export) -> dict[str, float]:
+    """Loudness of each part in LUFS: {"melody": -17.0, ...}."""
+    with zipfile.ZipFile(io.BytesIO(piece.file("stems.zip"))) as file:
+        return {
+            name.split("-")[-1].removesuffix(".wav"): pyloudnorm.Meter(48_000).integrated_loudness(
+                decoded(file.read(name))
+            )
+            for name in file.namelist()
+        }
+
+
+FLUID_SOUNDFONT = next((path for path in audio.FLUID_SOUNDFONTS if path.is_file()), None)
+needs_fluidsynth = pytest.mark.skipif(
+    not shutil.which("fluidsynth"), reason="fluidsynth is not installed (sudo apt-get install fluidsynth)"
+)
+
+
+@needs_fluidsynth
+def test_fluidsynth_meets_the_same_figures(capfd: pytest.CaptureFixture[str]) -> None:
+    piece = replace(mood_piece("intense"), renderer=Renderer("fluidsynth", SOUNDFONT))
+    samples = decoded(piece.file("wav"))
     assert pyloudnorm.Meter(48_000).integrated_loudness(samples) == pytest.approx(-16, abs=1)
     assert decibels(np.abs(resample_poly(samples, 4, 1, axis=0)).max()) <= -1.0
-    assert len(samples) > 8.3 * 48_000
+    assert 16 * 2.4 < len(samples) / 48_000 < 16 * 2.4 + audio.TAIL
+    assert not samples[0].any()
+    assert not samples[-1].any()
+    assert capfd.readouterr() == ("", ""), "fluidsynth's greeting"
+
+
+@needs_fluidsynth
+def test_both_renderers_play_every_part_alike() -> None:
+    """The same soundfont: each part is as loud, within what another synthesiser's reverb and filters change."""
+    piece = mood_piece("intense")
+    ours = stems(replace(piece, renderer=audio.package_renderer()))
+    fluid = stems(replace(piece, renderer=Renderer("fluidsynth", SOUNDFONT)))
+    assert list(fluid) == ["melody", "chords", "bass", "pad", "drums"]
+    assert fluid == pytest.approx(ours, abs=3)
+
+
+@needs_fluidsynth
+@pytest.mark.skipif(
+    not FLUID_SOUNDFONT, reason="FluidR3_GM.sf2 is not installed (sudo apt-get install fluid-soundfont-gm)"
+)
+@pytest.mark.parametrize("mood", ["gloomy", "refreshing", "bright", "peaceful"])
+def test_the_larger_soundfont_keeps_the_melody_in_front(mood: str) -> None:
+    found = stems(replace(mood_piece(mood), renderer=audio.best_renderer()))
+    assert found.pop("melody") > max(found.values()) + 1
+    assert min(found.values()) > -40

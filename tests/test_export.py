@@ -143,6 +143,11 @@ def test_chords_and_key_are_the_mode_asked_for() -> None:
     assert len(exported().chords) == 16
 
 
+def test_it_says_what_makes_its_sound() -> None:
+    assert exported().rendered_by == "midirenderer with TimGM6mb.sf2"
+    assert exported(renderer=None).rendered_by == str(audio.best_renderer())
+
+
 def test_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no file of kind 'doc'; there are mid, wav"):
         exported().file("doc")

@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from functools import cache
 from typing import Any
+from xml.etree import ElementTree
 
 import music21
 import mutagen
@@ -87,6 +88,18 @@ def test_musicxml_is_the_melody_with_its_chords(seed: int, half_bars: bool) -> N
     signature = tied.getElementsByClass("KeySignature").first()
     tonic = (signature.sharps * 7 + (0 if title.key.major else 9)) % 12
     assert tonic == title.key.tonic
+
+
+def test_musicxml_names_the_instrument_that_plays() -> None:
+    """MuseScore reports an error in a file whose part has no instrument, and plays what is named there."""
+    tokens, chords, _, title = piece()
+    found = ElementTree.fromstring(files.musicxml_file(tokens, chords, title, program=71))  # noqa: S314
+    part = found.find("part-list/score-part")
+    assert part is not None
+    assert part.findtext("part-name") == "Melody"
+    assert part.findtext("score-instrument/instrument-name") == "Clarinet"
+    assert part.findtext("midi-instrument/midi-program") == "72", "MusicXML counts from 1"
+    assert found.find(".//transpose") is None, "written as it sounds"
 
 
 def test_musicxml_in_every_key() -> None:
