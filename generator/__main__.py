@@ -66,6 +66,7 @@ def run_compose(args: argparse.Namespace) -> None:
     for name, data in piece.export.files([*args.files, *(["png"] if args.plot else [])]).items():
         (args.out / name).write_bytes(data)
         print(f"wrote {args.out / name}")
+    print(f"sound by {piece.export.rendered_by}")
     wanted, reached = piece.targets, piece.reached
     print(f"{'':20}{'target':>10}{'reached':>10}")
     print(f"{'notes a bar':20}{wanted.density:>10.2f}{reached.density:>10.2f}")
