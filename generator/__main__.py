@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from generator import train_command
+from generator.evaluation import command as evaluation
 from generator.export import KINDS
 from generator.musicvae import bench, importer
 
@@ -101,6 +102,7 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--pieces", type=int, default=20, help="a mood (default 20)")
     parser.add_argument("--data", type=Path, help="npz of melodies, for the figures of model and prior")
     add_model(parser)
+    evaluation.add_options(parser)
     parser.set_defaults(run=run_evaluate)
 
 
@@ -111,6 +113,9 @@ def run_evaluate(args: argparse.Namespace) -> None:
     from generator.models import load_models
 
     torch.set_num_threads(1)
+    if args.targets is not None:
+        evaluation.run(args, lambda line: print(line, flush=True))
+        return
     models = load_models(args.model, args.device)
     evaluate(models, args.pieces, args.data, lambda line: print(line, flush=True))
 

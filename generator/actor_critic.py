@@ -30,9 +30,19 @@ Decode = Callable[[Tensor], Tokens]  # latents [N, z] -> uint8 [N, 256]
 
 CONDITIONS = 3  # density, pitch, mode
 PENALTY = 10.0  # of the realism's gradient (Gulrajani et al. 2017)
-REALISM_WEIGHT = 0.5
-DISTANCE_WEIGHT = 1.0
-WEIGHTS = torch.tensor([weight for _, weight in LOSSES])
+LOSS_WEIGHTS = torch.tensor([weight for _, weight in LOSSES])
+KEY_REACH = 6  # semitones; the key a melody is played in is free
+KEY_MARGIN = 2  # semitones of it that are not counted on: what a latent decodes to is not quite what was asked for
+FEWEST = 8  # candidates that are re-trained to the end
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the actor descends, beside each other: expected losses, lack of realism, length of the move."""
+
+    value: float = 1.0
+    realism: float = 0.5
+    distance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -112,10 +122,11 @@ class Critic(nn.Module):
 class ActorCritic(nn.Module):
     """The two, and the spread of real latents that distances are measured in.
 
-    spread [z]: standard deviation of the latents of real melodies.
+    spread [z]: standard deviation of the latents of real melodies. weights: of the parts of the actor's loss.
     """
 
     spread: Tensor
+    weights = Weights()
 
     def __init__(self, config: ActorCriticConfig) -> None:
         super().__init__()
@@ -132,12 +143,16 @@ class ActorCritic(nn.Module):
         """Length of the move, log(1 + dz^2) in units of the spread, mean over the latent's numbers: [N]."""
         return torch.log1p(((moved - z) / self.spread) ** 2).mean(1)
 
-    def actor_loss(self, z: Tensor, conditions: Tensor) -> Tensor:
-        """What the actor descends: expected losses, lack of realism and length of the move."""
-        moved = self.actor(z, conditions)
-        wanted = (self.critic.value(moved, conditions) * WEIGHTS.to(z.device)).sum(1)
+    def objective(self, z: Tensor, moved: Tensor, conditions: Tensor) -> Tensor:
+        """What is to be small after a move: expected losses, lack of realism and length of the move, weighed, [N]."""
+        weights = self.weights
+        wanted = (self.critic.value(moved, conditions) * LOSS_WEIGHTS.to(z.device)).sum(1)
         unreal = F.softplus(-self.critic.realism(moved))
-        return (wanted + REALISM_WEIGHT * unreal + DISTANCE_WEIGHT * self.distance(z, moved)).mean()
+        return weights.value * wanted + weights.realism * unreal + weights.distance * self.distance(z, moved)
+
+    def actor_loss(self, z: Tensor, conditions: Tensor) -> Tensor:
+        """What the actor descends: the mean objective of its moves."""
+        return self.objective(z, self.actor(z, conditions), conditions).mean()
 
     def realism_loss(self, real: Tensor, other: Tensor) -> Tensor:
         """Logistic loss of telling real latents from drawn and moved ones, with a gradient penalty between them."""
@@ -160,8 +175,19 @@ def fit_register(tokens: Tokens, pitch: float) -> tuple[Tokens, npt.NDArray[np.i
     The model plays in one key; which one is heard is free, and the register decides it. Returns tokens and the
     semitones moved, [N].
     """
-    moved = np.clip(np.rint(pitch - Melodies(tokens).pitch), -6, 6).astype(np.int64)
+    moved = np.clip(np.rint(pitch - Melodies(tokens).pitch), -KEY_REACH, KEY_REACH).astype(np.int64)
     return transpose(tokens, moved), moved
+
+
+def within_reach(targets: Targets, home: Tokens) -> TargetRows:
+    """What the actor is asked for, a row for each start: the register only as far as the key will not see to it.
+
+    home [N, 256]: the starts' melodies. Each row's pitch is the one nearest its start's from where `fit_register`
+    reaches the reference, so that a latent is not moved for what a transposition gives.
+    """
+    reach = KEY_REACH - KEY_MARGIN
+    pitch = np.clip(Melodies(home).pitch, targets.pitch - reach, targets.pitch + reach)
+    return replace(targets.rows(len(home)), pitch=pitch)
 
 
 @dataclass(frozen=True)
@@ -192,6 +218,32 @@ class Round:
 OnRound = Callable[[Round], bool | None]  # True: that will do, stop here
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Decoded candidates by exact measures. tokens [N, 256] in the key that fits the register, semitones moved to it
+    [N], losses [N, losses], realism 0..1 [N], and totals [N]: losses, weighed, and lack of realism."""
+
+    tokens: Tokens
+    shifts: npt.NDArray[np.int64]
+    losses: npt.NDArray[np.float32]
+    realism: npt.NDArray[np.float32]
+    totals: npt.NDArray[np.float64]
+
+
+def judge(networks: ActorCritic, z: Tensor, home: Tokens, targets: Targets, own: Sequence[Weighed] = ()) -> Judged:
+    """Judge latents z [N, z] and what they decode to, home [N, 256]. own: losses of this request beside `LOSSES`.
+
+    Realism counts too, by the critic as trained in advance, which a request cannot talk round.
+    """
+    with torch.no_grad():
+        realism = torch.sigmoid(networks.critic.realism(z)).cpu().numpy()
+    tokens, shifts = fit_register(home, targets.pitch)
+    judged = (*LOSSES, *own)
+    losses = exact_losses(Melodies(tokens), targets, judged)
+    totals = losses @ np.array([weight for _, weight in judged]) + networks.weights.realism * (1 - realism)
+    return Judged(tokens, shifts, losses, realism, totals)
+
+
 @dataclass
 class Retrained:
     """What re-training has found so far: latent [z], tokens [256] in the key that fits the register, semitones moved
@@ -202,46 +254,28 @@ class Retrained:
     shift: int
     trace: list[Round] = field(default_factory=list)
 
-    def consider(
-        self,
-        networks: ActorCritic,
-        number: int,
-        z: Tensor,
-        moves: Tensor,
-        home: Tokens,
-        targets: Targets,
-        own: Sequence[Weighed],
-    ) -> None:
-        """Judge a round's candidates by exact measures, keep the best of all rounds, and write the round down.
-
-        Realism counts too, by the critic as trained in advance, which a request cannot talk round. own: the request's
-        own losses, beside `LOSSES`.
-        """
-        judged = (*LOSSES, *own)
-        with torch.no_grad():
-            realism = torch.sigmoid(networks.critic.realism(z)).cpu().numpy()
-        tokens, shifts = fit_register(home, targets.pitch)
-        losses = exact_losses(Melodies(tokens), targets, judged)
-        totals = losses @ [weight for _, weight in judged] + REALISM_WEIGHT * (1 - realism)
-        best = int(totals.argmin())
-        if not self.trace or totals[best] < self.trace[-1].total:
-            self.z, self.tokens, self.shift = z[best], tokens[best], int(shifts[best])
-            named = {loss.name: float(value) for (loss, _), value in zip(judged, losses[best], strict=True)}
-            self.trace.append(
-                Round(number, named, float(totals[best]), float(realism[best]), float(moves[best]), tokens[best])
-            )
-        else:
+    def consider(self, number: int, z: Tensor, moves: Tensor, judged: Judged, names: Sequence[str]) -> None:
+        """Keep the best candidate of all rounds, and write the round down. names: of the losses."""
+        best = int(judged.totals.argmin())
+        total = float(judged.totals[best])
+        if self.trace and total >= self.trace[-1].total:
             self.trace.append(replace(self.trace[-1], number=number))
+            return
+        self.z, self.tokens, self.shift = z[best], judged.tokens[best], int(judged.shifts[best])
+        losses = dict(zip(names, judged.losses[best].tolist(), strict=True))
+        realism, move = float(judged.realism[best]), float(moves[best])
+        self.trace.append(Round(number, losses, total, realism, move, self.tokens))
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a request is re-trained: rounds at most, gradient steps a round, rate, and the total loss (of the
-    exact losses, weighed) at which it is good enough to stop."""
+    """How long a request is re-trained: rounds at most, gradient steps a round, rate, the share of the candidates that
+    goes on to the next round, and the total at which it is good enough to stop."""
 
     rounds: int = 8
     steps: int = 6
     rate: float = 5e-4
+    survive: float = 0.7
     enough: float = 0.5
 
 
@@ -256,39 +290,43 @@ def retrain(
 ) -> Retrained:
     """Re-train copies of actor and critic on one request's candidates, starts [N, z]; keep the best candidate.
 
-    Round 0 judges the starts as they are. `on_round` sees every round as it ends, in the caller's thread, and stops
-    re-training by returning True. own_losses: what this request asks for beside `LOSSES`; candidates are chosen by
-    them, while the value, trained in advance, does not know them.
+    Round 0 judges the starts as they are. After each later round the starts whose moves were worst are given up.
+    `on_round` sees every round as it ends, in the caller's thread, and stops re-training by returning True. own_losses:
+    what this request asks for beside `LOSSES`; candidates are chosen by them, while the value does not know them.
     """
     own = copy.deepcopy(networks).requires_grad_(True)
     critic = torch.optim.Adam(own.critic.read.parameters(), lr=effort.rate)
     actor = torch.optim.Adam(own.actor.parameters(), lr=effort.rate)
-    conditions = condition(targets.rows(len(starts))).to(starts)
-    moves = torch.zeros(len(starts), device=starts.device)
+    names = [loss.name for loss, _ in (*LOSSES, *own_losses)]
     found = Retrained(starts[0], np.zeros(0, np.uint8), 0)
-    seen_z: list[Tensor] = []
-    seen_losses: list[Tensor] = []
-    candidates = starts
+    candidates, moves = starts, torch.zeros(len(starts))
+    home = decode(starts)
+    rows = within_reach(targets, home)
+    asked = condition(rows).to(starts)
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []  # latents, what they were asked for, their losses
     for number in range(effort.rounds + 1):
         if number:
-            known_z, known = torch.cat(seen_z), torch.cat(seen_losses)
-            repeated = conditions.repeat(number, 1)
+            known = [torch.cat(each) for each in zip(*seen, strict=True)]
             for _ in range(effort.steps):
                 critic.zero_grad()
-                own.value_loss(known_z, repeated, known).backward()  # type: ignore[no-untyped-call]
+                own.value_loss(*known).backward()  # type: ignore[no-untyped-call]
                 critic.step()
                 actor.zero_grad()
-                own.actor_loss(starts, conditions).backward()  # type: ignore[no-untyped-call]
+                own.actor_loss(starts, asked).backward()  # type: ignore[no-untyped-call]
                 actor.step()
             with torch.no_grad():
-                candidates = own.actor(starts, conditions)
+                candidates = own.actor(starts, asked)
                 moves = own.distance(starts, candidates)
-        home = decode(candidates)
-        seen_z.append(candidates)
-        seen_losses.append(torch.from_numpy(exact_losses(Melodies(home), targets)).to(starts.device))
-        found.consider(networks, number, candidates, moves, home, targets, own_losses)
+            home = decode(candidates)
+        judged = judge(networks, candidates, home, targets, own_losses)
+        found.consider(number, candidates, moves, judged, names)
         if on_round is not None and on_round(found.trace[-1]):
             break
         if number and found.trace[-1].total <= effort.enough:
             break
+        losses = torch.from_numpy(exact_losses(Melodies(home), rows)).to(starts.device)
+        seen.append((candidates, asked, losses))
+        if number:
+            staying = judged.totals.argsort()[: max(FEWEST, round(effort.survive * len(starts)))]
+            starts, asked, rows = starts[torch.from_numpy(staying)], asked[torch.from_numpy(staying)], rows.of(staying)
     return found

@@ -61,6 +61,10 @@ class TargetRows:
     pitch: Floats
     major: npt.NDArray[np.bool_]
 
+    def of(self, index: npt.NDArray[np.integer]) -> TargetRows:
+        """Some of the rows."""
+        return TargetRows(self.density[index], self.pitch[index], self.major[index])
+
 
 Wanted = Targets | TargetRows
 
