@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from generator import train_command
+from generator.corpus_build import build
 from generator.evaluation import command as evaluation
 from generator.export import KINDS
 from generator.musicvae import bench, importer
@@ -129,6 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_evaluate(commands)
     importer.add_commands(commands)
     bench.add_commands(commands)
+    build.add_commands(commands)
     args = parser.parse_args(arguments)
 
     from generator.audio import AudioError
