@@ -24,6 +24,7 @@ import emotion
 from emotion.mood import among_moods, moods_at
 from generator import link, plots
 from generator.arrange import Parts
+from generator.audio import AudioError
 from generator.jobs import BusyError, Composer, Job
 from generator.key import PITCH_NAMES
 from generator.link import Change, Heard, Recipe
@@ -46,7 +47,6 @@ DOWNLOADS = {
     "stems.zip": "application/zip",
 }
 CHANGES: dict[Change, str] = {"calmer": "spa", "brighter": "sunny", "denser": "grain", "sparser": "blur_on"}
-TAKES_KEPT = 100
 
 log = logging.getLogger(__name__)
 
@@ -465,8 +465,8 @@ def take_over(job: Job) -> None:
     if job.piece is not None:
         take = Take.of(job.recipe, job.piece, job.stopped)
         state.shelf.put(take, Heard(), Sound(job.piece.export, job.piece.wav))
-        state.takes = [*state.takes, take][-TAKES_KEPT:]
-        state.heard = [*state.heard, state.next_heard][-TAKES_KEPT:]
+        state.takes.append(take)
+        state.heard.append(state.next_heard)
         state.shown = len(state.takes) - 1
     elif job.error is not None:
         other = job.recipe.model != Recipe.model and isinstance(job.error, ValueError)
@@ -515,9 +515,17 @@ def show_music() -> None:
         titles = [f"{index}. {take_title(each.recipe)}" for index, each in enumerate(state.takes, 1)]
         st.selectbox(say("history"), range(len(titles)), format_func=titles.__getitem__, key="shown")
     st.subheader(take_title(take.recipe), anchor=False)
-    stage = st.container()
-    heard, first = ask_how_to_hear(take, number)
+    stage, row = st.container(), st.container(horizontal=True, vertical_alignment="center", gap="small")
+    with row:
+        heard, first = ask_how_to_hear(take, number)
     sound: Sound = state.shelf.sound(take, heard, first)
+    try:
+        with row, st.spinner(say("rendering"), width="content"):
+            sound.render()
+    except AudioError:
+        log.exception("rendering failed")
+        st.error(say("error_sound"), icon=":material/error:")
+        return
     chords = [chord.name for chord in sound.export.chords]
     with stage:
         with st.container(key=PLAYER):
@@ -536,24 +544,23 @@ def ask_how_to_hear(take: Take, number: int) -> tuple[Heard, bool]:
     """Melody, chords or all of it, before or after re-training, loop, instrument, tempo."""
     state = st.session_state
     usual: Heard = state.heard[number]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        parts = switch("parts", number, get_args(Parts)[::-1], usual.parts)
-        version = switch("version", number, ("after", "before"), "after")
-        st.toggle(say("loop"), key="loop")
-        with st.popover(say("playing"), icon=":material/piano:", key="playing_popover"):
-            leads = {"": say("lead_usual")} | labels("lead", take.plain.leads)
-            lead = st.selectbox(
-                say("lead"),
-                list(leads),
-                index=list(leads).index(usual.lead) if usual.lead in leads else 0,
-                format_func=leads.__getitem__,
-                key=f"lead_{number}",
-                persist_state="session",
-            )
-            own_tempo = round(take.targets.tempo)
-            tempo = st.slider(
-                say("tempo"), *link.TEMPOS, usual.tempo or own_tempo, key=f"tempo_{number}", persist_state="session"
-            )
+    parts = switch("parts", number, get_args(Parts)[::-1], usual.parts)
+    version = switch("version", number, ("after", "before"), "after")
+    st.toggle(say("loop"), key="loop")
+    with st.popover(say("playing"), icon=":material/piano:", key="playing_popover"):
+        leads = {"": say("lead_usual")} | labels("lead", take.plain.leads)
+        lead = st.selectbox(
+            say("lead"),
+            list(leads),
+            index=list(leads).index(usual.lead) if usual.lead in leads else 0,
+            format_func=leads.__getitem__,
+            key=f"lead_{number}",
+            persist_state="session",
+        )
+        own_tempo = round(take.targets.tempo)
+        tempo = st.slider(
+            say("tempo"), *link.TEMPOS, usual.tempo or own_tempo, key=f"tempo_{number}", persist_state="session"
+        )
     return Heard(None if tempo == own_tempo else tempo, lead or None, parts), version == "before"
 
 
@@ -673,21 +680,24 @@ def about() -> None:
 
 # The charts' own buttons would lie over what stands above them. What Streamlit says of files is English, and their
 # labels say it better. Its captions, and white on the dark theme's light primary colour, have too little contrast for
-# WCAG AA.
+# WCAG AA. Korean is broken between words, as people write it. A screen reader wants to know the language.
 CSS = """<style>
 [data-testid="stElementToolbar"], [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: %s; opacity: 1; }
+:lang(ko) { word-break: keep-all; overflow-wrap: anywhere; }
 %s
-</style>"""
-LIGHT_CSS = CSS % ("#58615f", "")
-DARK_CSS = CSS % ("#adb7b4", '[data-testid="stBaseButton-primary"]:enabled * { color: #14191b; }')
+</style>
+<script>document.documentElement.lang = "%s";</script>"""
+LIGHT = ("#58615f", "")
+DARK = ("#adb7b4", '[data-testid="stBaseButton-primary"]:enabled * { color: #14191b; }')
 
 
 def main() -> None:
     st.set_page_config(page_title="Maeum 마음", page_icon=str(ASSETS / "icon.svg"), layout="centered")
     begin_session()
     composer()
-    st.html(DARK_CSS if st.context.theme.type == "dark" else LIGHT_CSS)
+    colours = DARK if st.context.theme.type == "dark" else LIGHT
+    st.html(CSS % (*colours, language()), unsafe_allow_javascript=True)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title("Maeum 마음", anchor=False, width="content")
         st.segmented_control(

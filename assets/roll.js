@@ -50,17 +50,22 @@ function draw(svg, data) {
   });
 }
 
-// Where the music is, kept on the drawing while the page replaces the player beside it by one with another sound.
-// Both change at their own time: `held` is of the sound that the player had when both last agreed.
+// Where the music is, kept on the drawing while the page replaces the player beside it by one with another sound, or
+// by another one with the same. Player and data change each at their own time: `held` is of when they last agreed.
+// Streamlit's player goes to the start once it knows its length; what it does so shortly after is undone.
+const SETTLES = 500; // ms
+
 function adopt(held, audio, data) {
-  if (!audio || audio.readyState < HTMLMediaElement.HAVE_METADATA) return false;
-  if (held.sound === data.sound) return held.source === audio.currentSrc;
-  if (held.source === audio.currentSrc) return false;
-  const goesOn = held.take === data.take && held.step > 0 && held.step < STEPS;
-  if (goesOn) audio.currentTime = held.step * data.seconds;
-  // A new take begins to play by itself, where the browser allows that.
-  if (held.take === data.take && !held.playing) audio.pause();
-  Object.assign(held, { take: data.take, sound: data.sound, source: audio.currentSrc });
+  if (!audio || audio.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) return false;
+  const same = held.source === audio.currentSrc;
+  if (same && held.audio === audio) return held.sound === data.sound;
+  if (!same && held.sound === data.sound) return false;
+  held.goal = null;
+  if (held.take === data.take) {
+    if (held.step > 0 && held.step < STEPS) held.goal = { time: held.step * data.seconds, until: performance.now() + SETTLES };
+    if (!held.playing) audio.pause(); // A new take begins to play by itself, where the browser allows that.
+  }
+  Object.assign(held, { audio, source: audio.currentSrc, take: data.take, sound: data.sound });
   return true;
 }
 
@@ -88,6 +93,8 @@ export default function ({ data, parentElement }) {
     const audio = player();
     if (adopt(held, audio, data)) {
       audio.loop = data.loop;
+      if (held.goal && audio.currentTime < held.goal.time) audio.currentTime = held.goal.time;
+      if (held.goal && performance.now() > held.goal.until) held.goal = null;
       held.step = Math.min(audio.currentTime / data.seconds, STEPS);
       held.playing = !audio.paused;
     }

@@ -36,6 +36,10 @@ class Sound:
         """Rendered at the first call. Raises AudioError where it cannot be."""
         return self.export.file("wav")
 
+    def render(self) -> None:
+        """Work the sound out, unless it is there."""
+        _ = self.wav
+
     @cached_property
     def mark(self) -> int:
         """A number that tells this sound from others: the same sound, the same number."""

@@ -19,7 +19,9 @@ from generator.losses import Targets
 MOODS = sorted(emotion.categories())
 PLAIN = {"mood": "peaceful", "seed": "7"}
 
-tokens = some.lists(some.integers(0, 89), min_size=256, max_size=256).filter(lambda t: sum(n > 1 for n in t) > 1).map(bytes)
+tokens = (
+    some.lists(some.integers(0, 89), min_size=256, max_size=256).filter(lambda t: sum(n > 1 for n in t) > 1).map(bytes)
+)
 percents = some.integers(0, 100).map(lambda share: share / 100)
 targets = some.builds(
     Targets,
