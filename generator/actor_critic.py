@@ -32,7 +32,7 @@ CONDITIONS = 3  # density, pitch, mode
 PENALTY = 10.0  # of the realism's gradient (Gulrajani et al. 2017)
 LOSS_WEIGHTS = torch.tensor([weight for _, weight in LOSSES])
 KEY_REACH = 6  # semitones; the key a melody is played in is free
-KEY_MARGIN = 2  # semitones of it that are not counted on: what a latent decodes to is not quite what was asked for
+KEY_MARGIN = 4  # semitones of it that are not counted on: what a latent decodes to is not quite what was asked for
 FEWEST = 8  # candidates that are re-trained to the end
 
 
@@ -272,8 +272,8 @@ class Effort:
     """How long a request is re-trained: rounds at most, gradient steps a round, rate, the share of the candidates that
     goes on to the next round, and the total at which it is good enough to stop."""
 
-    rounds: int = 8
-    steps: int = 6
+    rounds: int = 10
+    steps: int = 4
     rate: float = 5e-4
     survive: float = 0.7
     enough: float = 0.5

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> None:
             raise ValueError(f"evaluate --{name} goes from {low} upwards, not {getattr(args, name)}")
     home = load_models(args.model).home_key
     training, held_out = (load_corpus(args.data, split, home) for split in ("train", "test"))
-    plan = Plan.of(args.targets, min(50, max(8, args.targets // 5)), args.pieces)
+    plan = Plan.of(args.targets, min(50, max(4, args.targets // 8)), args.pieces)
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or Path(scratch)
         outcomes, seconds = run_all(plan, args.data, args.model, args.seconds, work, args.processes, say)
