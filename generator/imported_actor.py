@@ -35,7 +35,8 @@ def train_imported(
 ) -> Path:
     """Train and write the file, in the models' folder unless `out` names another. Returns where it is.
 
-    Raises ValueError for a model that is not there or data that cannot be used, CheckpointError for damaged weights.
+    minutes: of training; encoding and decoding melodies comes first and takes up to .6 as long again. Raises ValueError
+    for a model that is not there or data that cannot be used, CheckpointError for damaged weights.
     """
     models, minutes = untrained_models(name, device), minutes or MINUTES
     if data is None:
@@ -53,8 +54,7 @@ def train_imported(
         said = ", ".join(f"{k} {v:.3f}" for k, v in figures.items())
         say(f"actor {spent + seconds:.0f} s, step {step}: {said}")
 
-    left = max(minutes - spent / 60, (1 - ENCODE_SHARE) * minutes)  # one batch may have taken longer than its share
-    networks = train(models.networks, models.decode, real, starts, left, seed, report)
+    networks = train(models.networks, models.decode, real, starts, minutes, seed, report)
     out = out or actor_file(name)
     out.parent.mkdir(parents=True, exist_ok=True)
     trained = {"model": name, "weights": fingerprint(models.melody), "data": data.name if data else "default model"}

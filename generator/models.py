@@ -80,13 +80,19 @@ class Models:
 
     def to(self, device: Device) -> Models:
         """Move the networks. "auto": to the GPU where there is one. Raises ValueError where "cuda" is not there."""
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("device cuda: PyTorch finds no GPU on this machine; leave --device out, or take cpu")
-        chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = choose_device(device)
         for module in (self.melody, self.prior, self.networks):
             if module is not None:
                 module.to(chosen)
         return self
+
+
+def choose_device(device: Device) -> Literal["cpu", "cuda"]:
+    """What "auto" is on this machine. Raises ValueError for "cuda" where there is no GPU."""
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise ValueError("device cuda: PyTorch finds no GPU on this machine; leave --device out, or take cpu")
+    return "cuda" if there and device != "cpu" else "cpu"
 
 
 @lru_cache(maxsize=1)

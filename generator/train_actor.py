@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,12 +17,12 @@ from torch import Tensor
 
 from generator.actor_critic import ActorCritic, Decode, condition
 from generator.losses import Melodies, TargetRows, exact_losses
-from generator.musicvae.train import Report, rate_factor
+from generator.musicvae.loop import SAVE_SECONDS, Report, rate_factor, save_state
 
 BATCH = 256
 CRITIC_RATE, ACTOR_RATE = 5e-4, 3e-4
 POOL = 24_576  # decoded melodies the value learns from at a time; the oldest make room
-FILL_SHARE = 0.3  # of the minutes, at most, for filling the pool: a full-size decoder fills a part of it
+FILL_SHARE = 0.3  # of the minutes, at most, to fill the pool in: a full-size decoder fills a part of it
 REFRESH_EVERY, REFRESH = 20, 128  # steps, melodies
 REFRESH_SHARE = 0.4  # of the time, at most, for decoding what the actor has moved
 
@@ -74,21 +75,31 @@ def train(
     minutes: float,
     seed: int,
     report: Report,
+    state_file: Path | None = None,
 ) -> ActorCritic:
     """Train new networks for a model. real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior; both
-    on the networks' device."""
+    on the networks' device. minutes: of steps; filling the pool comes first. state_file: where the run
+    leaves its state, and goes on from it if it is there."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     networks.spread.copy_(real.std(0))
-    begun, step, refreshing = time.monotonic(), 0, 0.0
-    mixed = torch.cat([real, starts])[torch.randperm(len(real) + len(starts))][:POOL]
-    pool = Pool(mixed, decode, FILL_SHARE * 60 * minutes)
-    filled = time.monotonic() - begun
-    left = max(60 * minutes - filled, (1 - FILL_SHARE) * 60 * minutes)  # one batch may have taken longer than its share
-    device = real.device
     critic = torch.optim.Adam(networks.critic.parameters(), lr=CRITIC_RATE)
     actor = torch.optim.Adam(networks.actor.parameters(), lr=ACTOR_RATE)
-    while (share := (time.monotonic() - begun - filled) / left) < 1:
+    before, first = 0.0, 0
+    if state_file is not None and state_file.exists():
+        state = torch.load(state_file, weights_only=True, map_location=real.device)
+        networks.load_state_dict(state["module"])
+        critic.load_state_dict(state["critic"])
+        actor.load_state_dict(state["actor"])
+        before, first = state["spent"], state["step"]
+        rng = np.random.default_rng([seed, first])
+    if before >= 60 * minutes:
+        return networks.eval().requires_grad_(False)
+    mixed = torch.cat([real, starts])[torch.randperm(len(real) + len(starts))][:POOL]
+    pool = Pool(mixed, decode, FILL_SHARE * 60 * minutes)
+    device, step, refreshing = real.device, first, 0.0
+    begun = saved = time.monotonic()
+    while (share := (before + time.monotonic() - begun) / (60 * minutes)) < 1:
         critic.param_groups[0]["lr"] = CRITIC_RATE * rate_factor(share)
         actor.param_groups[0]["lr"] = ACTOR_RATE * rate_factor(share)
         picked = torch.from_numpy(rng.integers(0, len(pool.z), BATCH))
@@ -111,10 +122,27 @@ def train(
         actor.step()
         step += 1
         spent = time.monotonic() - begun
-        if step % REFRESH_EVERY == 0 and share > 0.2 and refreshing < REFRESH_SHARE * (spent - filled):
+        if step % REFRESH_EVERY == 0 and share > 0.2 and refreshing < REFRESH_SHARE * spent:
             pool.replace(moved[:REFRESH], decode)
             refreshing += time.monotonic() - begun - spent
         if step % 100 == 0:
             figures = {"value": value.item(), "realism": realism.item(), "actor": drive.item()}
-            report(step, spent, figures)
+            report(step, before + spent, figures)
+        if state_file is not None and time.monotonic() - saved > SAVE_SECONDS:
+            saved = time.monotonic()
+            _save(networks, critic, actor, before + spent, step, state_file)
+    if state_file is not None:
+        _save(networks, critic, actor, 60 * minutes, step, state_file)
     return networks.eval().requires_grad_(False)
+
+
+def _save(
+    networks: ActorCritic,
+    critic: torch.optim.Optimizer,
+    actor: torch.optim.Optimizer,
+    spent: float,
+    step: int,
+    path: Path,
+) -> None:
+    state = {"module": networks.state_dict(), "critic": critic.state_dict(), "actor": actor.state_dict()}
+    save_state(state | {"spent": spent, "step": step}, path)

@@ -6,15 +6,26 @@ import argparse
 from pathlib import Path
 
 DEVICES = ("auto", "cpu", "cuda")
+STAGES = ("bar", "melody", "prior", "actor")
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Mount both on a command line; their `run(args)` raises ValueError, OSError and CheckpointError."""
     parser = subparsers.add_parser("train", help="train the melody model, its prior, actor and critic")
-    parser.add_argument("--data", type=Path, required=True, help="npz with windows, split and cluster")
+    parser.add_argument("--data", type=Path, required=True, help="npz of melodies, as `corpus build` makes it")
     parser.add_argument("--out", type=Path, required=True, help="folder for states and weights; goes on from there")
+    parser.add_argument(
+        "--from",
+        dest="begin",
+        type=Path,
+        metavar="FOLDER",
+        help="go on from the weights in a folder such as assets/: no first stage, full beta from the start",
+    )
+    parser.add_argument("--only", nargs="+", choices=STAGES, default=STAGES, help="these stages (default: all)")
     parser.add_argument("--minutes", type=_minutes, help="for each stage, instead of the recipes' own")
+    parser.add_argument("--beta", type=float, default=0.3, help="weight of the KL in the second stage (default 0.3)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: the GPU where there is one")
     parser.set_defaults(run=_run_train)
 
     parser = subparsers.add_parser("train-actor", help="train an actor and a critic for an imported model")
@@ -38,10 +49,15 @@ def _minutes(text: str) -> float:
 def _run_train(args: argparse.Namespace) -> None:
     import torch
 
-    from generator.train import train
+    from generator.models import choose_device
+    from generator.train import Plan, train
 
+    if not 0 <= args.beta < float("inf"):
+        raise ValueError(f"train: expected a beta of 0 or more, not {args.beta}")
     torch.set_num_threads(1)
-    train(args.data, args.out, args.minutes, args.seed, lambda line: print(line, flush=True))
+    device = choose_device(args.device)
+    plan = Plan(args.data, args.out, args.begin, tuple(args.only), args.minutes, args.beta, args.seed, device)
+    train(plan, lambda line: print(line, flush=True))
 
 
 def _run_train_actor(args: argparse.Namespace) -> None:

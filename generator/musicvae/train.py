@@ -5,17 +5,12 @@ single bars. Then the 16 bars: the encoder and the conductor start from the prin
 (z = 16 x 32 keeps .961 of held-out onsets, as many as components of all 16 bars together) and train end to end on the
 evidence lower bound. Last the prior over the posterior's latents (`prior.py`), on a model that no longer moves.
 
-A run writes `state.pt` (weights, optimiser, time spent) every minute and goes on from it; the rate falls over the
-run's minutes, so a run's length is part of its recipe.
+`loop.py` runs a stage. Each loss has its counterpart on held-out melodies, always the same ones with the same noise.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,27 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generator.musicvae.corpus import BAR, STEPS, TOKENS, Corpus
+from generator.musicvae.loop import Figures, Loss, Recipe, Validate
 from generator.musicvae.magenta_training import kl_divergence
 from generator.musicvae.model import MelodyVAE
 from generator.musicvae.prior import Prior
 
 NOISE = 0.1  # on the bar embedding in the first stage: keeps the space of bars smooth
-CLIP = 1.0  # global norm of the gradient, as in MusicVAE
-SAVE_SECONDS = 60.0
 POSTERIOR_SHARE = 0.25  # of the posterior's spread, in the latents that the prior learns
-
-Report = Callable[[int, float, dict[str, float]], None]  # (step, seconds, figures)
-Loss = Callable[[int, float], tuple[Tensor, dict[str, float]]]  # (step, share of the run done) -> loss, figures
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One stage: minutes on one core, windows (or bars) a step, peak learning rate."""
-
-    minutes: float
-    batch: int
-    rate: float
-
+HELD_OUT = {"bar": 2000, "melody": 400, "prior": 1000}  # bars or windows that a validation takes
 
 RECIPES = {
     "bar": Recipe(minutes=15, batch=192, rate=4e-3),
@@ -52,11 +34,6 @@ RECIPES = {
     "prior": Recipe(minutes=40, batch=128, rate=1e-3),
 }
 BETA = 0.3  # weight of the KL; .5 gave .80 instead of .88 of the onsets from a sample, for 42 nats less
-
-
-def rate_factor(share: float) -> float:
-    """The learning rate's factor when `share` of the run is done: 1 for half of it, then a cosine down to .01."""
-    return 1.0 if share < 0.5 else max(0.01, math.cos(math.pi * (share - 0.5)))
 
 
 def draw_bars(corpus: Corpus, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
@@ -79,11 +56,16 @@ def onset_accuracy(logits: Tensor, tokens: Tensor) -> float:
     return float((logits.argmax(-1) == tokens)[onsets].float().mean())
 
 
-def bar_loss(model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int) -> Loss:
-    """First stage: a bar through its noisy embedding and back."""
+def device(module: nn.Module) -> torch.device:
+    """Where a module's weights are."""
+    return next(module.parameters()).device
 
-    def loss(step: int, share: float) -> tuple[Tensor, dict[str, float]]:
-        bars, previous = draw_bars(corpus, rng, batch)
+
+def bar_loss(model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int) -> Loss:
+    """First stage: a bar through its noisy embedding and back. Encoder and conductor play no part yet."""
+
+    def loss(step: int, share: float) -> tuple[Tensor, Figures]:
+        bars, previous = (each.to(device(model)) for each in draw_bars(corpus, rng, batch))
         embedding = model.bar_embeddings(bars).float()
         logits = model.bar_logits(embedding + NOISE * torch.randn_like(embedding), previous)
         reconstruction = token_loss(logits, bars)
@@ -92,18 +74,49 @@ def bar_loss(model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: 
     return loss
 
 
-def melody_loss(model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int, beta: float) -> Loss:
-    """Second stage: the evidence lower bound of whole windows, beta rising over the run's first tenth."""
+def bar_validation(model: MelodyVAE, corpus: Corpus) -> Validate:
+    """Nats of held-out bars through their embeddings, without noise."""
+    bars, previous = draw_bars(corpus, np.random.default_rng(0), HELD_OUT["bar"])
 
-    def loss(step: int, share: float) -> tuple[Tensor, dict[str, float]]:
-        tokens = torch.from_numpy(corpus.draw(rng, batch).astype(np.int64))
+    def validate() -> tuple[float, Figures]:
+        tokens = bars.to(device(model))
+        logits = model.bar_logits(model.bar_embeddings(tokens).float(), previous.to(device(model)))
+        nats = token_loss(logits, tokens).item()
+        return nats, {"nats": nats, "onset": onset_accuracy(logits, tokens)}
+
+    return validate
+
+
+def melody_loss(
+    model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int, beta: float, warm_up: bool = True
+) -> Loss:
+    """Second stage: the evidence lower bound of whole windows. warm_up: beta rises over the run's first tenth."""
+
+    def loss(step: int, share: float) -> tuple[Tensor, Figures]:
+        tokens = torch.from_numpy(corpus.draw(rng, batch).astype(np.int64)).to(device(model))
         mu, sigma = model.encode(tokens)
         logits = model.teacher_forced(mu + sigma * torch.randn_like(mu), tokens)
         reconstruction, kl = token_loss(logits, tokens), kl_divergence(mu, sigma).mean()
-        total = reconstruction + beta * min(1.0, 10 * share) * kl
+        total = reconstruction + beta * (min(1.0, 10 * share) if warm_up else 1.0) * kl
         return total, {"nats": reconstruction.item(), "kl": kl.item(), "onset": onset_accuracy(logits, tokens)}
 
     return loss
+
+
+def melody_validation(model: MelodyVAE, corpus: Corpus, beta: float) -> Validate:
+    """The evidence lower bound of held-out windows, in nats, from one sample of each posterior."""
+    windows = torch.from_numpy(corpus.draw(np.random.default_rng(0), HELD_OUT["melody"]).astype(np.int64))
+    noise = torch.randn(len(windows), model.config.z, generator=torch.Generator().manual_seed(0))
+
+    def validate() -> tuple[float, Figures]:
+        tokens = windows.to(device(model))
+        mu, sigma = model.encode(tokens)
+        logits = model.teacher_forced(mu + sigma * noise.to(device(model)), tokens)
+        nats, kl = token_loss(logits, tokens).item(), kl_divergence(mu, sigma).mean().item()
+        step = float((logits.argmax(-1) == tokens).float().mean())
+        return nats + beta * kl, {"nats": nats, "kl": kl, "onset": onset_accuracy(logits, tokens), "step": step}
+
+    return validate
 
 
 @torch.no_grad()
@@ -112,13 +125,13 @@ def start_from_components(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> N
 
     windows uint8 [N, 256], some thousands. The posterior starts with a standard deviation of .2.
     """
-    bars = torch.from_numpy(windows.astype(np.int64)).view(-1, BAR)
+    bars = torch.from_numpy(windows.astype(np.int64)).view(-1, BAR).to(device(model))
     embeddings = torch.cat([model.bar_embeddings(part) for part in torch.split(bars, 16384)])  # [N * 16, width]
     mean = embeddings.mean(0)
     _, spread, axes = torch.linalg.svd(embeddings - mean, full_matrices=False)
     z_bar = model.config.z_bar
     axes, scale = axes[:z_bar], spread[:z_bar] / math.sqrt(len(embeddings))  # [z_bar, width], [z_bar]
-    identity = torch.eye(model.config.width)
+    identity = torch.eye(model.config.width, device=bars.device)
     encoder, conductor = model.encoder, model.conductor
     for layer, weight, bias in (
         (encoder.enter, identity, torch.zeros_like(mean)),
@@ -141,9 +154,9 @@ def latents(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> tuple[Tensor, T
     Overlapping windows and returning bars share bars: each distinct one is read once.
     """
     distinct, place = np.unique(windows.reshape(-1, BAR), axis=0, return_inverse=True)
-    bars = torch.from_numpy(distinct.astype(np.int64))
+    bars = torch.from_numpy(distinct.astype(np.int64)).to(device(model))
     embeddings = torch.cat([model.bar_embeddings(part) for part in torch.split(bars, 4096)])
-    places = torch.from_numpy(place.reshape(len(windows), -1))
+    places = torch.from_numpy(place.reshape(len(windows), -1)).to(bars.device)
     parts = [model.posterior(embeddings[part]) for part in torch.split(places, 1024)]
     return torch.cat([mu for mu, _ in parts]), torch.cat([sigma for _, sigma in parts])
 
@@ -160,62 +173,24 @@ def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Ge
         units = sigma.mean(0)
         prior.scale.copy_(units * (mu.var(0) / units**2).mean().sqrt())
 
-    def loss(step: int, share: float) -> tuple[Tensor, dict[str, float]]:
+    def loss(step: int, share: float) -> tuple[Tensor, Figures]:
         chosen = torch.from_numpy(rng.choice(len(mu), size=batch, p=corpus.weight))
-        z = mu[chosen] + POSTERIOR_SHARE * sigma[chosen] * torch.randn(batch, mu.shape[1])
+        z = mu[chosen] + POSTERIOR_SHARE * sigma[chosen] * torch.randn(batch, mu.shape[1], device=mu.device)
         flow = prior.loss(z)
         return flow, {"flow": flow.item()}
 
     return loss
 
 
-def run(
-    module: nn.Module,
-    loss: Loss,
-    recipe: Recipe,
-    state_file: Path,
-    report: Report,
-    average: float = 0.0,
-) -> None:
-    """Train `module`'s free weights until the recipe's minutes are over, going on from `state_file` if it is there.
+def prior_validation(prior: Prior, model: MelodyVAE, corpus: Corpus) -> Validate:
+    """The flow's loss on latents of held-out windows, with the same noise and times at every call."""
+    mu, sigma = latents(model, corpus.draw(np.random.default_rng(0), HELD_OUT["prior"]))
+    z = mu + POSTERIOR_SHARE * sigma * torch.randn(mu.shape, generator=torch.Generator().manual_seed(0)).to(mu.device)
 
-    average: decay of an exponential average of the weights, which then replaces them (0: none).
-    """
-    weights = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=0.0)
-    averaged = [weight.detach().clone() for weight in weights]
-    spent, step = 0.0, 0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        module.load_state_dict(state["module"])
-        optimiser.load_state_dict(state["optimiser"])
-        averaged, spent, step = state["averaged"], state["spent"], state["step"]
-    begun = saved = time.monotonic()
-    total, before = recipe.minutes * 60, spent
-    while spent < total:
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1.0, (step + 1) / 50) * rate_factor(spent / total)
-        with torch.autocast("cpu", torch.bfloat16):
-            value, figures = loss(step, spent / total)
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(weights, CLIP)
-        optimiser.step()
-        step += 1
-        if average:
-            with torch.no_grad():
-                torch._foreach_lerp_(averaged, list[Tensor](weights), 1 - min(average, step / (step + 10)))
-        spent = before + time.monotonic() - begun
-        if step % 100 == 0:
-            report(step, spent, figures)
-        if time.monotonic() - saved > SAVE_SECONDS or spent >= total:
-            saved = time.monotonic()
-            state = {"module": module.state_dict(), "optimiser": optimiser.state_dict()}
-            state |= {"averaged": averaged, "spent": spent, "step": step}
-            part = state_file.with_suffix(".part")
-            torch.save(state, part)
-            part.replace(state_file)
-    if average:
-        with torch.no_grad():
-            for weight, mean in zip(weights, averaged, strict=True):
-                weight.copy_(mean)
+    def validate() -> tuple[float, Figures]:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            flow = prior.loss(z).item()
+        return flow, {"flow": flow}
+
+    return validate
