@@ -1,7 +1,7 @@
 // The piano roll of the page: notes over 16 bars, chords above, and a line that follows the player beside it.
 //
 // Streamlit's own player plays the sound; nothing of Streamlit draws a line over notes in time with it, hence this.
-// data: notes [[pitch, first step, step after the last], ...] in sixteenths; chords, one a bar; seconds: of one step,
+// data: notes [[pitch, first step, step after the last], ...] in sixteenths; chords, one or two a bar; seconds: of one step,
 // or 0 where nothing plays; label: what a screen reader says; player: CSS selector of the block with the player;
 // take: number of the piece; sound: number of what is played, another one for another tempo, instrument, part or version;
 // loop: whether it begins again at its end.
@@ -36,10 +36,10 @@ function draw(svg, data) {
     if (phrase && bar < 16) add(svg, "text", { class: "small", x: across(bar * BAR + 1), y: HEIGHT - 6 }, bar + 1);
   }
   let named = 0;
-  data.chords.forEach((chord, bar) => {
+  data.chords.forEach((chord, place) => {
     // A chord that goes on is not named again, and neighbours take turns in two rows: long names would touch.
-    if (bar && chord === data.chords[bar - 1]) return;
-    add(svg, "text", { class: "chord", x: across(bar * BAR + 1), y: named % 2 ? 32 : 15 }, chord);
+    if (place && chord === data.chords[place - 1]) return;
+    add(svg, "text", { class: "chord", x: across((place * 16 * BAR) / data.chords.length + 1), y: named % 2 ? 32 : 15 }, chord);
     named++;
   });
   return data.notes.map(([pitch, start, end]) => {

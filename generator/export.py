@@ -73,8 +73,8 @@ class Export:
 
     @cached_property
     def chords(self) -> list[harmony.Chord]:
-        """One chord a bar, 16."""
-        return harmony.infer_chords(self.tokens, self.major)
+        """One chord a half bar, 32; most bars hold the same one twice."""
+        return harmony.infer_chords(self.tokens, self.major, half_bars=True)
 
     @cached_property
     def title(self) -> files.Title:
@@ -128,6 +128,6 @@ class Export:
         from generator import figures
 
         heading = f"{self.title.text}: {self.title.key_text}, {self.tempo:.0f} bpm"
-        names = [chord.name for chord in self.chords]
+        names = [f"{chord.name}\n{chord.numeral}" for chord in self.chords]
         shown = figures.Played(heading, self.tokens, names, self.tempo, self.density, self.played, self.samples)
         return figures.png(figures.picture(shown))

@@ -30,7 +30,8 @@ COLOURS = {"Melody": "#1b6f6a", "Chords": "#c98a2b", "Bass": "#7a4fa3", "Pad": "
 
 @dataclass(frozen=True)
 class Played:
-    """What the pictures show. tokens uint8 [256]; chords: 16 or 32 names; tempo in quarter notes a minute; density:
+    """What the pictures show. tokens uint8 [256]; chords: 16 or 32 names, with their Roman
+    numerals in a second line; tempo in quarter notes a minute; density:
     the reference in note onsets a bar; piece: the arrangement; samples: its sound, float [n, 2] at 48 kHz."""
 
     title: str
@@ -63,6 +64,7 @@ def sheet(pieces: Sequence[Played]) -> Figure:
     rows = -(-len(pieces) // 3)
     figure = Figure(figsize=(19, 5.4 * rows), layout="constrained")
     axes = figure.subplots(2 * rows, 3, squeeze=False, height_ratios=(3, 2) * rows)
+    most = 1.25 * max(int(_onsets_by_bar(played.tokens).max(initial=1)) for played in pieces)
     for index, played in enumerate(pieces):
         row, column = divmod(index, 3)
         above, below = axes[2 * row, column], axes[2 * row + 1, column]
@@ -71,7 +73,7 @@ def sheet(pieces: Sequence[Played]) -> Figure:
         above.set_yticks(range(36, 100, 12), [f"C{octave}" for octave in range(2, 8)])
         above.set_xlabel("")
         above.set_title(f"{played.title}, {played.tempo:.0f} bpm")
-        draw_spectrogram(below, played, most=10.0)
+        draw_spectrogram(below, played, most)
     for empty in axes.reshape(rows, 2, 3).transpose(0, 2, 1).reshape(-1, 2)[len(pieces) :].ravel():
         empty.set_axis_off()
     return figure
@@ -96,7 +98,7 @@ def draw_roll(axes: Axes, played: Played, names: bool = True) -> None:
     _rectangles(axes, lead, COLOURS["Melody"], 1.0, "Melody")
     pitches = [pitch for track in played.piece.instruments if not track.is_drum for pitch in _pitches(track)]
     low, high = (min(pitches), max(pitches)) if pitches else (48, 72)
-    axes.set_ylim(low - 2, high + (6 if names else 3))
+    axes.set_ylim(low - 2, high + (7 if names else 3))
     octaves = [pitch for pitch in range(24, 109, 12) if low - 2 <= pitch <= high + 2]
     axes.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
     axes.set_ylabel("pitch")
@@ -104,7 +106,7 @@ def draw_roll(axes: Axes, played: Played, names: bool = True) -> None:
         width = BARS / len(played.chords)
         for index, name in enumerate(played.chords):
             if not index or name != played.chords[index - 1] or index * width % 1 == 0:
-                axes.text(index * width + 0.06, high + 2.5, name.replace("b", "♭").replace("#", "♯"), fontsize=9)
+                axes.text(index * width + 0.06, high + 2.0, name.replace("b", "♭").replace("#", "♯"), fontsize=8)
         axes.legend(loc="lower right", fontsize=8, ncols=4, framealpha=0.9)
     _bar_axis(axes)
 
@@ -123,10 +125,10 @@ def draw_spectrogram(axes: Axes, played: Played, most: float | None = None) -> N
     end = decibels.shape[1] * hop / RATE / seconds_a_bar
     axes.imshow(decibels, origin="lower", aspect="auto", extent=(0, end, 0, 96), cmap="magma", vmin=FLOOR, vmax=0)
     hertz = librosa.mel_frequencies(n_mels=96, fmin=40, fmax=10_000)
-    ticks = [100, 250, 500, 1000, 2500, 5000]
+    ticks = [100, 500, 1000, 2500, 5000]
     axes.set_yticks([float(np.interp(tick, hertz, np.arange(96))) for tick in ticks], [str(tick) for tick in ticks])
     axes.set_ylabel("Hz")
-    windows = np.bincount(melody.notes(played.tokens)[:, 1] // 16, minlength=BARS)
+    windows = _onsets_by_bar(played.tokens)
     scale: Any = axes.twinx()
     scale.stairs(windows, np.arange(BARS + 1), color="white", linewidth=1.8, label="notes in the bar")
     scale.axhline(played.density, color="#5fd3cb", linestyle="--", linewidth=1.8, label="reference")
@@ -134,6 +136,10 @@ def draw_spectrogram(axes: Axes, played: Played, most: float | None = None) -> N
     scale.set_ylabel("notes a bar")
     scale.legend(loc="upper right", fontsize=8, ncols=2, framealpha=0.8, labelcolor="white", facecolor="#333")
     _bar_axis(axes)
+
+
+def _onsets_by_bar(tokens: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    return np.bincount(melody.notes(tokens)[:, 1] // 16, minlength=BARS)
 
 
 def _pitches(track: pretty_midi.Instrument) -> list[int]:

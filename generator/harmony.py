@@ -8,6 +8,7 @@ takes .6 to .8 s a melody (measured) and knows no cadences; the losses need thou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -64,6 +65,7 @@ _CADENCES = {
     14: {"V": 0.25, "V7": 0.35, "IV": 0.1},
     15: {"I": 0.8},
 }
+_LEADING_BARS = (6, 14)  # before the closes of bars 8 and 16
 # How a note fits a chord, by the chord tone it is or the semitones to the nearest one.
 _FIT = {"root": 1.0, "third": 1.0, "fifth": 1.0, "seventh": 0.7, "above": -0.9, "other": -0.4}
 # A sixteenth's weight by its place in the bar: the downbeat and the third beat carry the harmony.
@@ -107,8 +109,8 @@ def chords_of(
 
 
 def infer_chords(tokens: npt.NDArray[np.integer], major: bool | None = None, half_bars: bool = False) -> list[Chord]:
-    """The chords of one melody, tokens [256]: 16, one a bar, or 32 with `half_bars` (which change inside a bar only
-    where the melody does). `major`: the mode asked for; by default that of the melody's key."""
+    """The chords of one melody, tokens [256]: 16, one a bar, or 32 with `half_bars` (the two of a bar differ only where
+    the melody asks for it). `major`: the mode asked for; by default that of the melody's key."""
     key = harmony_key(tokens, major)
     tonics, modes = np.array([key.tonic]), np.array([key.major])
     states = _best_paths(tokens[None], tonics, modes, BARS * 2 if half_bars else BARS)
@@ -119,6 +121,13 @@ def infer_chords(tokens: npt.NDArray[np.integer], major: bool | None = None, hal
         root = (key.tonic + semitones) % 12
         chords.append(Chord(root, quality, spell(root, key) + quality, numeral))
     return chords
+
+
+def by_bar(chords: Sequence[Chord]) -> list[str]:
+    """Each bar's chords in words, of 16 or 32 chords: ["C (I)", "F (IV) G7 (V7)"]."""
+    parts = len(chords) // BARS
+    bars = [chords[start : start + parts] for start in range(0, len(chords), parts)]
+    return [" ".join(f"{chord.name} ({chord.numeral})" for chord in dict.fromkeys(bar)) for bar in bars]
 
 
 def harmony_key(tokens: npt.NDArray[np.integer], major: bool | None = None) -> Key:
@@ -165,7 +174,7 @@ def _best_paths(
     for major in (True, False):
         rows = np.flatnonzero(modes == major)
         fit, between, within, cadence = _model(major)
-        score = weights[rows] @ fit.T + np.repeat(cadence, segments // BARS, axis=0) * (BARS / segments)
+        score = weights[rows] @ fit.T + _bonus(cadence, segments // BARS)
         back = np.zeros((segments, len(rows), fit.shape[0]), np.int8)
         best = score[:, 0]
         for t in range(1, segments):
@@ -177,6 +186,16 @@ def _best_paths(
             states[rows, t] = state
             state = back[t, np.arange(len(rows)), state].astype(np.int64)
     return states
+
+
+def _bonus(cadence: Floats, parts: int) -> Floats:
+    """Bonus [16 * parts, S] of each stretch for cadences [16, S]: a bar's is shared by its parts, but the chord that
+    leads to a close is wanted in the bar's last one."""
+    bonus = np.repeat(cadence / parts, parts, axis=0)
+    for bar in _LEADING_BARS:
+        bonus[bar * parts : (bar + 1) * parts] = 0.0
+        bonus[(bar + 1) * parts - 1] = cadence[bar]
+    return bonus
 
 
 def _pitch_class_weights(tokens: npt.NDArray[np.integer], tonics: npt.NDArray[np.int64], segments: int) -> Floats:

@@ -8,6 +8,7 @@ one melody at a time and in milliseconds; training, the losses and the search ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,12 +62,15 @@ def pitch_class_durations(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.flo
     return np.stack([(pitch_class == c).sum(-1) for c in range(12)], -1).astype(np.float32)
 
 
-def key_correlations(durations: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def key_correlations(
+    durations: npt.NDArray[np.floating],
+    profiles_on_c: Sequence[npt.NDArray[np.float64]] = (MAJOR_PROFILE, MINOR_PROFILE),
+) -> npt.NDArray[np.float64]:
     """Correlation with the 24 key profiles: durations [..., 12] -> [..., 24], 0..11 major on C..B, 12..23 minor.
 
     A melody with all twelve equal (or silent) correlates 0 with every key.
     """
-    profiles = np.stack([np.roll(p, k) for p in (MAJOR_PROFILE, MINOR_PROFILE) for k in range(12)])
+    profiles = np.stack([np.roll(profile, k) for profile in profiles_on_c for k in range(12)])
     profiles = profiles - profiles.mean(1, keepdims=True)
     profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
     centred = durations - durations.mean(-1, keepdims=True)

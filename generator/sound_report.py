@@ -1,9 +1,10 @@
 """What the sound of all nine moods measures: `python -m generator.sound_report --pieces 20`.
 
 Every figure is taken from the finished files by outside tools: loudness by pyloudnorm, true peak by oversampling,
-tempo, onsets and key by librosa, dissonances and ranges from the MIDI file. `--data` takes melodies that lie near each
-mood's targets from an npz of windows instead of composing them, which is several times faster and measures
-arrangement and sound alone.
+tempo, onsets and key by librosa, dissonances and ranges from the MIDI file, MIDI and MusicXML read by music21.
+`--data` takes melodies that lie near each mood's targets from an npz of windows instead of composing them, which is
+several times faster and measures arrangement and sound alone; `--keep` keeps composed melodies in an npz, to measure
+them again without composing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import argparse
 import io
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,20 @@ import numpy as np
 import numpy.typing as npt
 
 import emotion
-from generator import audio, files, harmony, key, mastering, melody, styles, voicing
-from generator.arrange import arrange
+from generator import audio, key, mastering, melody, styles, voicing
+from generator.export import Export
 
 WINDOW = 0.25  # seconds; four of them in a row under `QUIET` make a silent second
 QUIET = 0.003  # of full scale, -50 dBFS
 HELD = 2.2  # sixteenths: longer than an eighth, with room for a player's touch
 RATE = 22_050  # Hz, librosa's own
+# Share of the pieces' segments that hold each degree, in the Kostka-Payne corpus (Temperley, Music and Probability,
+# 2007, p. 85): for chroma of several parts. The ratings in `generator.key` take a minor key's chroma for its parallel
+# major in a fifth of the pieces: a sounding tonic has the major third among its overtones.
+POLYPHONIC_PROFILES = (
+    np.array([0.748, 0.060, 0.488, 0.082, 0.670, 0.460, 0.096, 0.715, 0.104, 0.366, 0.057, 0.400]),
+    np.array([0.712, 0.084, 0.474, 0.618, 0.049, 0.460, 0.105, 0.747, 0.404, 0.067, 0.133, 0.330]),
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,8 @@ class Sound:
     """One piece. loudness in LUFS, peak in dBTP; silent: it has a silent second; melody: the MIDI file's melody is the
     tokens; outside: notes outside their instrument's range; seconds: share of strong beats with a held dissonant
     second; tempo: bpm heard; tempo_right: within 4 % of the target or an octave of it; onsets: a second, heard;
-    mode_right: the key heard has the mode asked for; render: seconds of processor time, scaled to 32 s of music."""
+    mode_right: the key heard has the mode asked for, mode_rated: the same by Krumhansl and Kessler's ratings; read:
+    music21 reads MIDI and MusicXML without a warning; render: seconds of processor time, scaled to 32 s of music."""
 
     loudness: float
     peak: float
@@ -46,30 +56,45 @@ class Sound:
     tempo_right: bool
     onsets: float
     mode_right: bool
+    mode_rated: bool
+    read: bool
     render: float
+
+
+def export(tokens: melody.Tokens, mood: emotion.Category, seed: int) -> Export:
+    """One melody, tokens uint8 [256], in one mood's style and tempo, rendered by what pip installs."""
+    renderer = audio.package_renderer()
+    return Export(tokens, mood.name, seed, mood.tempo, mood.p_major >= 0.5, mood.density, renderer=renderer)
 
 
 def measure(tokens: melody.Tokens, mood: emotion.Category, seed: int) -> Sound:
     """Arrange, render and measure one melody, tokens uint8 [256], in one mood's style and tempo."""
     import pretty_midi
 
-    major = mood.p_major >= 0.5
-    home = harmony.harmony_key(tokens, major)
-    piece = arrange(
-        tokens, harmony.infer_chords(tokens, major), mood.tempo, styles.style(mood.name), seed, "full", home
-    )
-    data = files.midi_file(piece, files.Title(mood.name, seed, mood.tempo, home))
+    piece = export(tokens, mood, seed)
+    data, score = piece.midi, piece.file("musicxml")
     begun = time.process_time()
-    wav = audio.render(data, audio.package_renderer())
+    wav = piece.file("wav")
     spent = time.process_time() - begun
     midi = pretty_midi.PrettyMIDI(io.BytesIO(data))
     return Sound(
-        **_heard(wav, mood.tempo, home),
+        **_heard(wav, mood.tempo, piece.key),
         melody=_melody_kept(midi, tokens, mood.tempo),
         outside=_outside(midi),
         seconds=_held_seconds(midi, tokens, mood.tempo),
+        read=_read(data, "midi") and _read(score.decode(), "musicxml"),
         render=spent * 32 / (16 * 240 / mood.tempo),
     )
+
+
+def _read(data: bytes | str, form: str) -> bool:
+    """Whether music21 reads a file's data without a warning."""
+    import music21
+
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        music21.converter.parseData(data, format=form)
+    return not raised
 
 
 def _heard(wav: bytes, tempo: float, home: key.Key) -> dict[str, Any]:
@@ -79,14 +104,14 @@ def _heard(wav: bytes, tempo: float, home: key.Key) -> dict[str, Any]:
     import soxr
 
     samples, rate = soundfile.read(io.BytesIO(wav))
-    level = np.abs(samples).max(1)
+    level = np.abs(samples[: int(16 * 240 / tempo * rate)]).max(1)  # without the tail, which fades
     size = int(WINDOW * rate)
     quiet = level[: len(level) // size * size].reshape(-1, size).max(1) < QUIET
     mono = soxr.resample(samples.mean(1), rate, RATE)
     strength = librosa.onset.onset_strength(y=mono, sr=RATE)
     heard = float(np.atleast_1d(librosa.feature.tempo(onset_envelope=strength, sr=RATE))[0])
     onsets = librosa.onset.onset_detect(onset_envelope=strength, sr=RATE)
-    profile = key.key_correlations(librosa.feature.chroma_cqt(y=mono, sr=RATE).mean(1))
+    chroma = librosa.feature.chroma_cqt(y=mono, sr=RATE).mean(1)
     return {
         "loudness": float(pyloudnorm.Meter(rate).integrated_loudness(samples)),
         "peak": mastering.true_peak(samples.astype(np.float32), rate),
@@ -94,7 +119,8 @@ def _heard(wav: bytes, tempo: float, home: key.Key) -> dict[str, Any]:
         "tempo": heard,
         "tempo_right": min(abs(heard / tempo / octave - 1) for octave in (0.5, 1, 2)) < 0.04,
         "onsets": len(onsets) / (16 * 240 / tempo),
-        "mode_right": bool((profile.argmax() < 12) == home.major),
+        "mode_right": bool((key.key_correlations(chroma, POLYPHONIC_PROFILES).argmax() < 12) == home.major),
+        "mode_rated": bool((key.key_correlations(chroma).argmax() < 12) == home.major),
     }
 
 
@@ -132,12 +158,22 @@ def _held_seconds(midi: Any, tokens: melody.Tokens, tempo: float) -> float:
     return held / max(beats, 1)
 
 
-def composed(mood: emotion.Category, count: int) -> Iterator[melody.Tokens]:
-    """Melodies composed for the mood, by seed from 0."""
-    from generator.compose import Request, compose
+def composed(mood: emotion.Category, seeds: Iterable[int], keep: Path | None = None) -> Iterator[melody.Tokens]:
+    """Melodies composed for the mood; those in the npz `keep` are taken from there, others added."""
+    from generator.compose import Request, find
+    from generator.models import default_models
 
-    for seed in range(count):
-        yield compose(Request.for_moods({mood.name: 1.0}, seed)).tokens
+    kept: dict[str, melody.Tokens] = {}
+    if keep and keep.exists():
+        with np.load(keep, allow_pickle=False) as data:
+            kept = dict(data)
+    for seed in seeds:
+        name = f"{mood.name}-{seed}"
+        if name not in kept:
+            kept[name] = find(Request.for_moods({mood.name: 1.0}, seed), None, default_models()).tokens
+            if keep:
+                np.savez_compressed(keep, allow_pickle=False, **kept)
+        yield kept[name]
 
 
 def taken(mood: emotion.Category, count: int, windows: npt.NDArray[np.uint8]) -> Iterator[melody.Tokens]:
@@ -150,21 +186,17 @@ def taken(mood: emotion.Category, count: int, windows: npt.NDArray[np.uint8]) ->
     yield from windows[np.argsort(far)[: count * 6 : 6]]
 
 
-def draw_sheet(path: Path, seed: int) -> None:
+def draw_sheet(path: Path, seed: int, keep: Path | None = None) -> None:
     """Compose one piece for each mood and write their piano rolls and spectrograms, side by side, as a PNG."""
-    import pretty_midi
-    import soundfile
-
     from generator import figures
-    from generator.compose import Request, compose
 
     pieces = []
-    for mood in emotion.categories():
-        piece = compose(Request.for_moods({mood: 1.0}, seed))
-        samples, _ = soundfile.read(io.BytesIO(piece.wav), dtype="float32")
-        midi = pretty_midi.PrettyMIDI(io.BytesIO(piece.midi))
-        title, density = f"{mood.capitalize()}, {piece.key}", piece.targets.density
-        pieces.append(figures.Played(title, piece.tokens, piece.chords, piece.tempo, density, midi, samples))
+    for mood in emotion.categories().values():
+        tokens = next(composed(mood, [seed], keep))
+        piece = export(tokens, mood, seed)
+        title = f"{mood.name.capitalize()}, {piece.title.key_text}"
+        names = [chord.name for chord in piece.chords]
+        pieces.append(figures.Played(title, tokens, names, mood.tempo, mood.density, piece.played, piece.samples))
     path.write_bytes(figures.png(figures.sheet(pieces), 75))
 
 
@@ -173,11 +205,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m generator.sound_report", description=__doc__)
     parser.add_argument("--pieces", type=int, default=3, help="for each mood (default 3)")
     parser.add_argument("--data", type=Path, help="npz with windows and split, to take melodies from")
+    parser.add_argument("--keep", type=Path, help="npz for composed melodies: taken from there, or added")
     parser.add_argument("--sheet", type=Path, help="write a picture of the nine moods to this PNG file, and stop")
     parser.add_argument("--seed", type=int, default=7, help="of the picture's pieces (default 7)")
     args = parser.parse_args()
     if args.sheet:
-        draw_sheet(args.sheet, args.seed)
+        draw_sheet(args.sheet, args.seed, args.keep)
         return
     windows = None
     if args.data:
@@ -186,7 +219,7 @@ def main() -> None:
     print("worst loudness and peak, shares of pieces, means; onsets a second")
     wanted, found, everything = [], [], []
     for mood in emotion.categories().values():
-        tunes = composed(mood, args.pieces) if windows is None else taken(mood, args.pieces, windows)
+        tunes = composed(mood, range(args.pieces), args.keep) if windows is None else taken(mood, args.pieces, windows)
         sounds = [measure(tokens, mood, seed) for seed, tokens in enumerate(tunes)]
         everything += sounds
         mean = {field.name: np.mean([getattr(sound, field.name) for sound in sounds]) for field in fields(Sound)}
@@ -196,14 +229,17 @@ def main() -> None:
         print(
             f"{mood.name:11} {off:6.2f} LUFS {max(s.peak for s in sounds):5.2f} dBTP  silent {mean['silent']:.2f}  "
             f"melody kept {mean['melody']:.2f}  out of range {mean['outside']:.2f}  seconds {mean['seconds']:.3f}  "
-            f"tempo right {mean['tempo_right']:.2f}  mode heard {mean['mode_right']:.2f}  "
+            f"tempo right {mean['tempo_right']:.2f}  "
+            f"mode heard {mean['mode_right']:.2f} (by ratings {mean['mode_rated']:.2f})  "
+            f"files read {mean['read']:.2f}  "
             f"onsets {found[-1]:.2f} (melody's {wanted[-1]:.2f})  render {mean['render']:.2f} s for 32 s",
             flush=True,
         )
     print(
         f"all: loudness {min(s.loudness for s in everything):.2f} to {max(s.loudness for s in everything):.2f} LUFS, "
         f"peak at most {max(s.peak for s in everything):.2f} dBTP, "
-        f"tempo right {np.mean([s.tempo_right for s in everything]):.2f}, "
+        f"tempo right {np.mean([s.tempo_right for s in everything]):.3f}, "
+        f"mode heard {np.mean([s.mode_right for s in everything]):.3f}, "
         f"onset correlation over the moods {np.corrcoef(wanted, found)[0, 1]:.3f}"
     )
 

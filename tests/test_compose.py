@@ -60,7 +60,7 @@ def test_every_mood_comes_near_its_targets(pieces: dict[str, Piece]) -> None:
         assert piece.reached.density == pytest.approx(piece.targets.density, abs=0.75), mood
         assert piece.reached.pitch == pytest.approx(piece.targets.pitch, abs=1.5), mood
         assert piece.reached.major == piece.targets.major, mood
-        assert len(piece.chords) == 16
+        assert len(piece.chords) == 32
 
 
 def test_a_seed_gives_the_same_piece_again(pieces: dict[str, Piece]) -> None:

@@ -140,7 +140,7 @@ def test_a_change_that_cannot_be_played_is_refused_at_once(change: dict[str, Any
 
 def test_chords_and_key_are_the_mode_asked_for() -> None:
     assert exported().key.major is False
-    assert len(exported().chords) == 16
+    assert len(exported().chords) == 32
 
 
 def test_it_says_what_makes_its_sound() -> None:

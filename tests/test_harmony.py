@@ -110,11 +110,12 @@ def test_no_other_path_scores_better(tokens: npt.NDArray[np.uint8], segments: in
     fit, between, within, cadence = harmony._model(bool(modes[0]))
     weights = harmony._pitch_class_weights(tokens, tonics, segments)[0]
     per_bar = segments // 16
+    bonus = harmony._bonus(cadence, per_bar)
 
     def score(path: list[int]) -> float:
         total = 0.0
         for t, state in enumerate(path):
-            total += float(weights[t] @ fit[state]) + cadence[t // per_bar, state] / per_bar
+            total += float(weights[t] @ fit[state]) + bonus[t, state]
             if t:
                 total -= (between if t % per_bar == 0 else within)[path[t - 1], state]
         return total
@@ -157,6 +158,15 @@ def test_tunes_that_end_on_the_tonic_get_an_authentic_cadence() -> None:
     assert np.all(roots[in_c, 15] == 0)
     assert np.mean(roots[in_c, 14] == 7) > 0.9
     assert set(qualities[in_c, 15]) == {list(CHORD_QUALITIES).index("")}
+
+
+def test_half_bars_close_with_the_dominant_just_before_the_tonic() -> None:
+    """Bar 15 lies on the subdominant and then on the dominant; bar 16 holds the tonic."""
+    tokens = tune(*[TWINKLE_A] * 3, "G4:4 F4:4 E4:4 D4:4 C4:16 F4:4 A4:4 G4:4 B4:4 C5:16")
+    chords = infer_chords(tokens, half_bars=True)
+    assert [chord.numeral for chord in chords[-4:]] == ["IV", "V7", "I", "I"]
+    assert harmony.by_bar(chords)[-2:] == ["F (IV) G7 (V7)", "C (I)"]
+    assert harmony.by_bar(infer_chords(TWINKLE))[0] == "C (I)"
 
 
 def test_silence_gets_chords_too() -> None:
