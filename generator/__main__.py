@@ -58,6 +58,7 @@ def run_compose(args: argparse.Namespace) -> None:
     import torch
 
     from generator.compose import Request, compose
+    from generator.harmony import by_bar
     from generator.models import load_models
 
     torch.set_num_threads(1)
@@ -76,7 +77,7 @@ def run_compose(args: argparse.Namespace) -> None:
     print(f"{'mode':20}{mode(wanted.major):>10}{mode(reached.major):>10}")
     print(f"{'tempo (bpm)':20}{wanted.tempo:>10.0f}{piece.tempo:>10.0f}")
     print(f"{'chord tones':20}{'':>10}{reached.chord_tones:>10.0%}")
-    print(f"key {piece.key}; chords {' '.join(piece.chords)}")
+    print(f"key {piece.key}; chords by bar: {' | '.join(by_bar(piece.export.chords))}")
     last = piece.trace[-1]
     losses = ", ".join(f"{name} {value:.3f}" for name, value in last.losses.items())
     print(f"after {last.number} rounds: {losses}; realism {last.realism:.2f}, move {last.move:.2f}")

@@ -125,7 +125,7 @@ class Measures:
 @dataclass(frozen=True)
 class Piece:
     """The result. tokens: the melody, uint8 [256]; before: the best start, before any re-training, in the key that
-    fits its register; chords: one name a bar; midi, wav: the played piece as files; export: makes the other files,
+    fits its register; chords: two names a bar; midi, wav: the played piece as files; export: makes the other files,
     when asked."""
 
     request: Request
