@@ -150,9 +150,14 @@ class ActorCritic(nn.Module):
         unreal = F.softplus(-self.critic.realism(moved))
         return weights.value * wanted + weights.realism * unreal + weights.distance * self.distance(z, moved)
 
-    def actor_loss(self, z: Tensor, conditions: Tensor) -> Tensor:
+    def move(self, z: Tensor, conditions: Tensor, share: Tensor | None = None) -> Tensor:
+        """The actor's moves of z [N, z], or of each a share (0..1) [N]."""
+        moved: Tensor = self.actor(z, conditions)
+        return moved if share is None else z + share[:, None] * (moved - z)
+
+    def actor_loss(self, z: Tensor, conditions: Tensor, share: Tensor | None = None) -> Tensor:
         """What the actor descends: the mean objective of its moves."""
-        return self.objective(z, self.actor(z, conditions), conditions).mean()
+        return self.objective(z, self.move(z, conditions, share), conditions).mean()
 
     def realism_loss(self, real: Tensor, other: Tensor) -> Tensor:
         """Logistic loss of telling real latents from drawn and moved ones, with a gradient penalty between them."""
@@ -287,12 +292,14 @@ def retrain(
     effort: Effort,
     on_round: OnRound | None = None,
     own_losses: Sequence[Weighed] = (),
+    share: Tensor | None = None,
 ) -> Retrained:
     """Re-train copies of actor and critic on one request's candidates, starts [N, z]; keep the best candidate.
 
     Round 0 judges the starts as they are. After each later round the starts whose moves were worst are given up.
     `on_round` sees every round as it ends, in the caller's thread, and stops re-training by returning True. own_losses:
     what this request asks for beside `LOSSES`; candidates are chosen by them, while the value does not know them.
+    share [N]: how much (0..1) of the actor's move each start takes, 1 if not given.
     """
     own = copy.deepcopy(networks).requires_grad_(True)
     critic = torch.optim.Adam(own.critic.read.parameters(), lr=effort.rate)
@@ -312,10 +319,10 @@ def retrain(
                 own.value_loss(*known).backward()  # type: ignore[no-untyped-call]
                 critic.step()
                 actor.zero_grad()
-                own.actor_loss(starts, asked).backward()  # type: ignore[no-untyped-call]
+                own.actor_loss(starts, asked, share).backward()  # type: ignore[no-untyped-call]
                 actor.step()
             with torch.no_grad():
-                candidates = own.actor(starts, asked)
+                candidates = own.move(starts, asked, share)
                 moves = own.distance(starts, candidates)
             home = decode(candidates)
         judged = judge(networks, candidates, home, targets, own_losses)
@@ -328,5 +335,7 @@ def retrain(
         seen.append((candidates, asked, losses))
         if number:
             staying = judged.totals.argsort()[: max(FEWEST, round(effort.survive * len(starts)))]
-            starts, asked, rows = starts[torch.from_numpy(staying)], asked[torch.from_numpy(staying)], rows.of(staying)
+            kept = torch.from_numpy(staying).to(starts.device)
+            starts, asked, rows = starts[kept], asked[kept], rows.of(staying)
+            share = share if share is None else share[kept]
     return found

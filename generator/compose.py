@@ -184,9 +184,10 @@ def find(request: Request, on_round: OnRound | None, models: Models) -> Retraine
     if request.melody is None:
         begin = models.starts(CANDIDATES, request.seed)
         return retrain(models.networks, chosen, begin, request.targets, effort, on_round)
-    begin = starts.from_melody(models, request.melody, request.keep, CANDIDATES, request.seed)
-    contour = (starts.ContourLoss(request.melody), request.keep)
-    return retrain(models.networks, chosen, begin, request.targets, effort, on_round, [contour])
+    major, keep = request.targets.major, request.keep
+    begin = starts.from_melody(models, request.melody, major, keep, CANDIDATES, request.seed)
+    contour, share = starts.ContourLoss(request.melody), starts.shares(keep, CANDIDATES).to(begin)
+    return retrain(models.networks, chosen, begin, request.targets, effort, on_round, [(contour, keep)], share)
 
 
 Change = Literal["calmer", "brighter", "denser", "sparser"]

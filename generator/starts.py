@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from generator.actor_critic import Tokens
-from generator.key import home_shift, sounding_pitch, transpose
+from generator.key import find_key, home_shift, sounding_pitch, transpose
 from generator.losses import Floats, Melodies, Wanted
+from generator.melody import FIRST_NOTE, MAX_PITCH, PITCH_OFFSET
 from generator.models import Models
 
 BEAT = 4  # sixteenths
+MAJOR_DEGREES, MINOR_DEGREES = (4, 9, 11), (3, 8, 10)  # third, sixth and seventh, in semitones above the tonic
+LESS_MOVED = 0.7  # of the actor's move, what the least moved start does not take where all is to be kept
 
 
 def pitch_curve(tokens: npt.NDArray[np.integer]) -> Floats:
@@ -48,14 +52,36 @@ class ContourLoss:
         return np.asarray(1 - contour_kept(melodies.tokens, self.original))
 
 
-def from_melody(models: Models, melody: Tokens, keep: float, count: int, seed: int) -> Tensor:
-    """Latents between a melody [256] and melodies drawn from the prior, [count, z].
+def from_melody(models: Models, melody: Tokens, major: bool, keep: float, count: int, seed: int) -> Tensor:
+    """Latents between a melody [256] in the wanted mode and melodies drawn from the prior, [count, z].
 
     keep 1: the melody's own latent; 0: the draws; between, on the arc from the draw to its own. The melody is moved
     into the model's key first; the register, fitted afterwards, gives it a key again.
     """
-    own = models.encode(at_home(models, melody)[None])
+    own = models.encode(at_home(models, in_mode(melody, major))[None])
     return toward(models.starts(count, seed), own.expand(count, -1), keep)
+
+
+def shares(keep: float, count: int) -> Tensor:
+    """How much of the actor's move each start takes, [count]: from all of it down to less, the more is to stay."""
+    return torch.linspace(1.0, 1.0 - LESS_MOVED * keep, count)
+
+
+def in_mode(melody: Tokens, major: bool) -> Tokens:
+    """A melody [256] in the parallel key of the wanted mode: its third, sixth and seventh degree a semitone up or down.
+
+    What a musician does to play a tune in minor: no note moves by more, and the contour stays. A melody in the wanted
+    mode is given back as it is.
+    """
+    key = find_key(melody)
+    if key.major == major:
+        return melody
+    degrees = MAJOR_DEGREES if key.major else MINOR_DEGREES
+    moved = np.isin((melody.astype(int) + PITCH_OFFSET - key.tonic) % 12, degrees) & (melody >= FIRST_NOTE)
+    step = 1 if major else -1
+    return np.where(moved, np.clip(melody.astype(int) + step, FIRST_NOTE, MAX_PITCH - PITCH_OFFSET), melody).astype(
+        np.uint8
+    )
 
 
 def at_home(models: Models, melody: Tokens) -> Tokens:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,19 @@ import pytest
 import torch
 
 from generator.__main__ import main
-from generator.actor_critic import judge
+from generator.actor_critic import fit_register, judge
 from generator.evaluation.copying import longest_shared_runs
+from generator.evaluation.figures import Figures
 from generator.evaluation.measures import Space, features, frechet, interval, nearest_real, pairwise_distance
 from generator.evaluation.moods import tell_apart
+from generator.evaluation.report import write
 from generator.evaluation.rivals import FULL, METHODS, Attributes, Setting, evolution, one_sample, search
-from generator.evaluation.run import JOINT, MOODS, SAME, SAME_TARGETS, Plan
+from generator.evaluation.run import JOINT, MOODS, SAME, SAME_TARGETS, Outcome, Plan
 from generator.key import transpose
 from generator.losses import Melodies, Targets
 from generator.melody import Tokens
 from generator.models import default_models
+from generator.musicvae.corpus import Corpus
 from tests.tunes import random_tune
 
 TARGETS = Targets(7.0, 72.0, True)
@@ -148,6 +152,51 @@ def test_the_plan_asks_all_methods_for_the_same() -> None:
     longer = Plan.of(40, 5, 4)
     assert longer.targets.density[:20].min() >= 2
     assert longer.targets.density[:40].max() <= 9
+
+
+@pytest.fixture(scope="module")
+def figures() -> Figures:
+    """A run whose methods copied tunes of a density near the targets', apart from one that did not listen."""
+    plan = Plan.of(24, 4, 4)
+    many = tunes(0, 500)
+    corpora = [Corpus(each, np.full(len(each), 1 / len(each))) for each in (many[:400], many[400:])]
+    melodies = Melodies(many)
+    outcomes = {}
+    for number, method in enumerate(METHODS):
+        rows = plan.rows(method)
+        targets = plan.targets.of(rows)
+        chosen = nearest_real(melodies, targets.density, targets.major, seed=number)
+        if method == "CMA-ES":
+            chosen = np.arange(len(rows))
+        seconds = np.linspace(1, 2, len(rows))
+        outcomes[method] = Outcome(rows, fit_register(many[chosen], 70.0)[0], seconds, np.zeros(len(rows)))
+    return Figures(plan, outcomes, 1.5, *corpora)
+
+
+def test_the_report_says_what_was_measured(figures: Figures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RESAMPLES", "FEWER_RESAMPLES"):
+        monkeypatch.setattr(f"generator.evaluation.measures.{name}", 20)
+    report = write(figures, tmp_path, "python -m generator evaluate --targets 24", "default").read_text()
+    for method in METHODS:
+        assert report.count(f"| {f'**{method}**' if method == FULL else method} |") >= 3, method
+    targets = figures.plan.targets.of(figures.wanted)
+    error = np.abs(figures.melodies("CMA-ES").density - targets.density).mean()
+    assert f"{error:.2f} [" in next(line for line in report.splitlines() if line.startswith("| CMA-ES |"))
+    for name in ("control", "copying", "confusion"):
+        assert f"(evaluation-{name}.png)" in report
+        assert (tmp_path / f"evaluation-{name}.png").read_bytes()[:4] == b"\x89PNG"
+    assert not re.search(r"\bnan\b", report)
+
+
+def test_a_method_that_does_not_listen_shows_in_the_figures(figures: Figures) -> None:
+    deaf, hearing = figures.control("CMA-ES"), figures.control(FULL)
+    assert hearing["density r"][0] > 0.6 > deaf["density r"][2]
+    assert deaf["density error"][0] > 1.3 * hearing["density error"][0]
+    assert hearing["seconds, median"][0] == pytest.approx(np.median(np.linspace(1, 2, 72)[:24]))
+
+
+def test_copies_of_training_tunes_show_in_the_figures(figures: Figures) -> None:
+    assert np.median(figures.runs(FULL, rhythm=True)) > 2 * np.median(figures.runs(None, rhythm=True))
 
 
 def test_every_way_is_at_least_as_good_as_the_draws_it_begins_with(setting: Setting) -> None:

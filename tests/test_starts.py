@@ -10,11 +10,11 @@ import torch
 
 from generator.actor_critic import Round
 from generator.compose import Change, Piece, Request, again, compose, find
-from generator.key import transpose
+from generator.key import find_key, transpose
 from generator.losses import Melodies, Targets
 from generator.melody import MelodyError, Tokens
 from generator.models import Models, default_models
-from generator.starts import contour_kept, from_melody, toward
+from generator.starts import contour_kept, from_melody, in_mode, toward
 from tests.tunes import random_tune
 
 TARGETS = Targets(5.0, 70.0, True)
@@ -58,9 +58,21 @@ def test_the_more_is_kept_the_more_of_the_contour_stays(models: Models) -> None:
 
 def test_a_start_that_keeps_all_is_the_melody_itself(models: Models) -> None:
     tune = transpose(models.decode(models.starts(1, 5))[0], 4)
-    assert contour_kept(models.decode(from_melody(models, tune, 1.0, 1, 0)), tune)[0] > 0.95
-    nothing = from_melody(models, tune, 0.0, 3, 7)
+    assert contour_kept(models.decode(from_melody(models, tune, find_key(tune).major, 1.0, 1, 0)), tune)[0] > 0.95
+    nothing = from_melody(models, tune, True, 0.0, 3, 7)
     assert torch.allclose(nothing, models.starts(3, 7), atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_melody_changes_its_mode_and_keeps_its_contour(seed: int) -> None:
+    tune = random_tune(seed)
+    key = find_key(tune)
+    other = in_mode(tune, not key.major)
+    assert find_key(other).major != key.major
+    assert find_key(other).tonic == key.tonic
+    assert np.abs(other.astype(int) - tune).max() == 1
+    assert contour_kept(other[None], tune)[0] > 0.98
+    assert np.array_equal(in_mode(tune, key.major), tune)
 
 
 def test_the_way_between_latents_stays_as_far_from_the_origin() -> None:

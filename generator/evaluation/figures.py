@@ -54,7 +54,10 @@ class Figures:
     @cached_property
     def drawn(self) -> npt.NDArray[np.uint8]:
         """As many held-out melodies as they come, drawn by weight."""
-        return self.held_out.draw(np.random.default_rng(2), len(self.wanted))
+        return self._draw(2)
+
+    def _draw(self, seed: int) -> npt.NDArray[np.uint8]:
+        return self.held_out.draw(np.random.default_rng(seed), len(self.wanted))
 
     def melodies(self, method: str) -> Melodies:
         """What a method made for the joint targets."""
@@ -78,7 +81,7 @@ class Figures:
 
     def music(self, method: str | None) -> dict[str, Estimate]:
         """How near to real music a method's melodies are; None: other real melodies."""
-        tokens = self.drawn if method is None else self.melodies(method).tokens
+        tokens = self._draw(3) if method is None else self.melodies(method).tokens
         count = len(tokens)
         points, matched, drawn = (self.space.place(each) for each in (tokens, self.real, self.drawn))
         chord_tones = Melodies(tokens).chord_tones

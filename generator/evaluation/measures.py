@@ -12,7 +12,7 @@ from generator.key import home_shift, melodic_intervals, sounding_pitch, transpo
 from generator.losses import BAR, BARS, LAGS, Floats, Melodies
 from generator.musicvae.statistics import note_statistics, overlap
 
-RESAMPLES = 1000
+RESAMPLES, FEWER_RESAMPLES = 1000, 200  # for an interval's ends; for a standard deviation
 
 
 def features(tokens: npt.NDArray[np.integer]) -> dict[str, Floats]:
@@ -142,10 +142,11 @@ def interval(measure: Measure, count: int, biased: bool = False) -> tuple[float,
     """
     rng = np.random.default_rng(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = [measure(rng.integers(0, count, count)) for _ in range(RESAMPLES)]
+        resamples = FEWER_RESAMPLES if biased else RESAMPLES
+        drawn = [measure(rng.integers(0, count, count)) for _ in range(resamples)]
         whole = measure(np.arange(count))
     if biased:
         spread = 1.96 * float(np.nanstd(drawn))
-        return whole, whole - spread, whole + spread
+        return whole, max(whole - spread, 0.0), whole + spread
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     return whole, float(low), float(high)

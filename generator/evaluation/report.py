@@ -10,6 +10,7 @@ import numpy as np
 import emotion
 from generator.evaluation import plots
 from generator.evaluation.figures import PRIOR, SPACE_FROM, Estimate, Figures
+from generator.evaluation.measures import RESAMPLES
 from generator.evaluation.rivals import CMA_POPULATION, CMA_SIGMA, FULL, GRADIENT_RATE, GRADIENT_STEPS
 from generator.evaluation.run import ENCODED, JOINT, SAME, SAME_TARGETS
 from generator.losses import Melodies
@@ -154,8 +155,8 @@ def _method(figures: Figures) -> list[str]:
         "- Distance of two pieces: share of the sixteenths at which they differ in what sounds (in the home key) or "
         f"in whether a note begins; {same} pieces a target.",
         "- Copying: exact search of all runs of intervals among all training windows.",
-        f"- Intervals: 1,000 resamples of the {int((figures.plan.group == JOINT).sum())} targets; for distances "
-        "between distributions and overlaps twice the resampled standard deviation to each side.",
+        f"- Intervals: {RESAMPLES:,} resamples of the {int((figures.plan.group == JOINT).sum())} targets; for "
+        "distances between distributions and overlaps twice the resampled standard deviation to each side.",
         "- Nothing was tuned on the test split: the losses' constants come from the training split, settings of all "
         "methods from other random targets.",
     ]
