@@ -25,6 +25,7 @@ from emotion.mood import among_moods, moods_at
 from generator import link, plots
 from generator.arrange import Parts
 from generator.audio import AudioError
+from generator.harmony import by_bar
 from generator.jobs import BusyError, Composer, Job
 from generator.key import PITCH_NAMES
 from generator.link import Change, Heard, Recipe
@@ -66,7 +67,7 @@ def language() -> str:
     return chosen
 
 
-def say(key: str, **values: object) -> str:
+def say(key: str, /, **values: object) -> str:
     """The text of that key in the visitor's language, with its {names} filled in."""
     return texts()[key][language()].format(**values)
 
@@ -538,6 +539,7 @@ def show_music() -> None:
         st.write(say("details_text", rounds=take.rounds[-1].number))
         st.html(draw_curves(take.rounds))
         st.markdown(table(take))
+        st.write(say("chords", key=sound.export.title.key_text, chords=" | ".join(by_bar(sound.export.chords))))
 
 
 def ask_how_to_hear(take: Take, number: int) -> tuple[Heard, bool]:

@@ -5,7 +5,7 @@
 // or 0 where nothing plays; label: what a screen reader says; player: CSS selector of the block with the player;
 // take: number of the piece; sound: number of what is played, another one for another tempo, instrument, part or version;
 // loop: whether it begins again at its end.
-const STEPS = 256, BAR = 16, TOP = 44, BOTTOM = 22, HIGHEST_ROW = 9, HEIGHT = 236;
+const STEPS = 256, BAR = 16, TOP = 44, BOTTOM = 22, HIGHEST_ROW = 9, HEIGHT = 236, CHORD_ROWS = [15, 32];
 const SVG = "http://www.w3.org/2000/svg";
 
 function add(parent, name, attributes, text) {
@@ -35,12 +35,16 @@ function draw(svg, data) {
     add(svg, "line", { class: phrase ? "bar phrase" : "bar", x1: across(bar * BAR), x2: across(bar * BAR), y1: TOP - 4, y2: floor });
     if (phrase && bar < 16) add(svg, "text", { class: "small", x: across(bar * BAR + 1), y: HEIGHT - 6 }, bar + 1);
   }
-  let named = 0;
+  // A chord that goes on is not named again. Names take the first row with room for them; where there is none, as on a
+  // phone, one is left out: all of them stand in the details.
+  const ends = CHORD_ROWS.map(() => 0);
   data.chords.forEach((chord, place) => {
-    // A chord that goes on is not named again, and neighbours take turns in two rows: long names would touch.
     if (place && chord === data.chords[place - 1]) return;
-    add(svg, "text", { class: "chord", x: across((place * 16 * BAR) / data.chords.length + 1), y: named % 2 ? 32 : 15 }, chord);
-    named++;
+    const from = (place / data.chords.length) * svg.clientWidth;
+    const row = ends.findIndex((end) => end <= from);
+    if (row < 0) return;
+    const name = add(svg, "text", { class: "chord", x: `${(100 * place) / data.chords.length}%`, dx: 2, y: CHORD_ROWS[row] }, chord);
+    ends[row] = from + name.getComputedTextLength() + 6;
   });
   return data.notes.map(([pitch, start, end]) => {
     const note = add(svg, "rect", {
@@ -56,7 +60,7 @@ function draw(svg, data) {
 const SETTLES = 500; // ms
 
 function adopt(held, audio, data) {
-  if (!audio || audio.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) return false;
+  if (!audio || audio.readyState < HTMLMediaElement.HAVE_METADATA) return false;
   const same = held.source === audio.currentSrc;
   if (same && held.audio === audio) return held.sound === data.sound;
   if (!same && held.sound === data.sound) return false;

@@ -59,7 +59,7 @@ class Recipe:
     keep: float = 0.5
     targets: Targets | None = None
     origin: Origin = "new"
-    rounds: int = 8
+    rounds: int = 10  # as `generator.actor_critic.Effort` has it, which would import PyTorch
     temperature: float = 0.0
     model: str = "default"
 

@@ -79,7 +79,8 @@ def _axis(name: str, title: str, limits: tuple[float, float]) -> Chart:
 def curves(series: Mapping[str, Sequence[float]]) -> str:
     """Named series side by side, each with its first and last value, as HTML in the colours of what it stands in.
 
-    Drawn anew several times a second while a melody is refined, where a chart library would keep a phone busy.
+    Drawn anew several times a second while a melody is refined, where a chart library would keep a phone busy; and by
+    clipped boxes, since Streamlit takes drawings (SVG) out of HTML.
     """
     curves = "".join(_curve(name, values) for name, values in series.items())
     return f'<div style="display: flex; gap: 1.5rem; flex-wrap: wrap">{curves}</div>'
@@ -89,12 +90,18 @@ def _curve(name: str, values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     span = high - low or 1.0
     right = max(len(values) - 1, 1)
-    points = " ".join(f"{100 * i / right:.1f},{28 - 26 * (value - low) / span:.1f}" for i, value in enumerate(values))
+    points = [(100 * i / right, 90 - 85 * (value - low) / span) for i, value in enumerate(values)]
+    if len(points) == 1:
+        points.append((100.0, points[0][1]))
+    top = ", ".join(f"{x:.1f}% {y:.1f}%" for x, y in points)
+    back = ", ".join(f"{x:.1f}% calc({y:.1f}% + 2px)" for x, y in reversed(points))
+    box = "position: absolute; inset: 0; background: currentColor; clip-path: polygon"
     return f"""<div style="flex: 1; min-width: 6.5rem">
 <div style="font-size: 0.875rem">{escape(name)} <b>{values[0]:.2f} → {values[-1]:.2f}</b></div>
-<svg viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true" style="width: 100%; height: 48px">
-<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="2" vector-effect="non-scaling-stroke"/>
-</svg></div>"""
+<div style="position: relative; height: 48px" aria-hidden="true">
+<div style="{box}({top}, {back})"></div>
+<div style="{box}({top}, 100% 100%, 0% 100%); opacity: 0.15"></div>
+</div></div>"""
 
 
 def shares(values: Mapping[str, float]) -> Chart:

@@ -74,6 +74,13 @@ def test_a_melody_of_music_takes_few_characters() -> None:
     assert len(write_melody(melody.tobytes())) < 250
 
 
+def test_what_is_usual_is_what_composing_does_by_itself() -> None:
+    from generator.compose import Request
+
+    (plain, own) = Recipe({"dark": 1.0}, 3).request(), Request.for_moods({"dark": 1.0}, 3)
+    assert vars(plain) == vars(own)
+
+
 def test_exactly_rounds_as_the_link_does() -> None:
     recipe = Recipe({"clear": 0.123456, "dark": 0.004}, 1, targets=Targets(5.123456, 70.98765, True, 120.123))
     rounded = recipe.exactly()

@@ -63,6 +63,9 @@ def test_curves_fall_where_the_values_fall_and_names_are_escaped() -> None:
     html = plots.curves({"loss <b>": [4.0, 2.0, 1.0], "still": [0.5, 0.5], "one": [1.0]})
     assert "loss &lt;b&gt;" in html
     assert "4.00 → 1.00" in html
-    heights = [[float(point.split(",")[1]) for point in line.split()] for line in re.findall('points="(.*?)"', html)]
+    lines = re.findall(r"polygon\((.*?), 100% 100%, 0% 100%\)", html)
+    heights = [[float(point.split()[1].rstrip("%")) for point in line.split(", ")] for line in lines]
     assert heights[0] == sorted(heights[0])  # Down the page is down in value.
-    assert [len(line) for line in heights] == [3, 2, 1]
+    assert heights[0][0] < heights[0][1] < heights[0][2]
+    assert [len(line) for line in heights] == [3, 2, 2]  # One round is a level line.
+    assert "svg" not in html
