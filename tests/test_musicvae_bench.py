@@ -7,7 +7,7 @@ import argparse
 import pytest
 import torch
 
-from generator.musicvae import bench, lstm_config
+from generator.musicvae import bench, bench_encode, lstm_config
 from generator.musicvae.decode import FastCore, gumbel_noise
 from generator.musicvae.lstm_config import LstmConfig
 
@@ -54,3 +54,19 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     args = parser.parse_args(["bench", "decode", "--repeats", "0"])
     with pytest.raises(ValueError, match="1 or more"):
         args.run(args)
+
+
+def test_encoding(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both encoders are timed at every size, and they are the encoders: two latents of the config's length."""
+    small = LstmConfig(encoder=(16, 16), z=24)  # the full size takes seconds a melody
+    monkeypatch.setattr(lstm_config, "LstmConfig", lambda: small)
+    for model, length in (("full", 24), ("default", 512)):
+        mu, sigma = bench_encode.encoder(model)(torch.zeros(2, 256, dtype=torch.int64))
+        assert mu.shape == sigma.shape == (2, length)
+    parser = argparse.ArgumentParser()
+    bench.add_commands(parser.add_subparsers())
+    args = parser.parse_args(["bench", "encode", "--threads", "1", "--batches", "1", "3", "--repeats", "1"])
+    args.run(args)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:3] for row in rows] == [[model, "1", batch] for model in ("full", "default") for batch in "13"]
+    assert all(float(row[3]) > 0 for row in rows)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from generator.musicvae import bench_encode
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -260,14 +262,21 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4, 16, 64])
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many runs counts (default 3)")
     parser.set_defaults(run=_run)
+    bench_encode.add_part(kinds)
+
+
+def machine() -> str:
+    """What the times are of."""
+    import torch
+
+    return f"{platform.processor() or platform.machine()}, {torch.__version__}"
 
 
 def _run(args: argparse.Namespace) -> None:
-    import torch
 
     if min([args.repeats, *args.threads, *args.batches]) < 1:
         raise ValueError("bench decode: repeats, threads and batches must be 1 or more")
-    print(f"{platform.processor() or platform.machine()}, {torch.__version__}, random weights, best of {args.repeats}")
+    print(f"{machine()}, random weights, best of {args.repeats}")
     print(HEADER)
     for model in args.models:
         for dtype in args.products:
