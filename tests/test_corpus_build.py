@@ -120,18 +120,21 @@ def test_metres_beside_four_four(tmp_path: Path) -> None:
         read_tune(Job(path := write(tmp_path / "c.abc", abc(tune, metre="3/4", each=3)), path))
 
 
-def test_repeats_are_written_out_and_upbeats_end_a_bar(tmp_path: Path) -> None:
+def test_repeats_are_written_out_and_upbeats_left_out(tmp_path: Path) -> None:
     half = letters(10, 32)
     bars = "|".join(half[k : k + 4] for k in range(0, 32, 4))
     head = "X:1\nM:4/4\nL:1/4\nK:C\n"
     assert found(write(tmp_path / "a.abc", f"{head}|:{bars}:|\n")) == [tuple(tokens_of(half + half))]
     tune = letters(11)
     bars = "|".join(tune[k : k + 4] for k in range(0, 64, 4))
-    windows = found(write(tmp_path / "b.abc", f"{head}e|{bars}|]\n"))
-    assert len(windows) == 2
-    assert tuple(tokens_of(tune)) in windows
-    assert windows[0][12] == PITCHES["e"] - 19
-    assert windows[0][:12] == (0,) * 12
+    assert found(write(tmp_path / "b.abc", f"{head}e|{bars}|]\n")) == [tuple(tokens_of(tune))]
+    # Two repeats of which only the ends are marked, with an upbeat to each: A A B B.
+    a, b = letters(12, 31), letters(13, 31)
+    first, second = ("|".join([part[k : k + 4] for k in range(0, 28, 4)] + [part[28:]]) for part in (a, b))
+    windows = found(write(tmp_path / "c.abc", f"{head}e|{first}:|\nf|{second}:|\n"))
+    assert len(windows) == 17
+    assert windows[0] == tuple(tokens_of(a + "e" + a + "f"))
+    assert windows[-1][:248] == tuple(tokens_of(b + "f" + b + "C"))[:248]
 
 
 def test_ornaments_go_ties_hold_and_of_a_chord_the_top_stays(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def _ways(bar: float) -> list[tuple[int, float, float]]:
 def _top_part(score: Any) -> Any:
     parts = list(score.parts) if hasattr(score, "parts") else []
     part = parts[0] if parts else score
+    _begin_repeats(part)
     try:
         part = part.expandRepeats()
     except Exception:
@@ -118,8 +119,29 @@ def _top_part(score: Any) -> Any:
     return part
 
 
+def _begin_repeats(part: Any) -> None:
+    """Write the sign where a repeat begins that only has an end: after the end of the repeat before.
+
+    That is how such scores are played; music21 would go back to the beginning of the piece.
+    """
+    from music21.bar import Repeat
+
+    endings = {id(measure) for bracket in part.getElementsByClass("RepeatBracket") for measure in bracket}
+    begin = None  # where the next repeat begins if nothing says otherwise
+    after = False
+    for measure in part.getElementsByClass("Measure"):
+        if after and id(measure) not in endings:
+            begin, after = measure, False
+        if isinstance(measure.leftBarline, Repeat) and measure.leftBarline.direction == "start":
+            begin = None
+        if isinstance(measure.rightBarline, Repeat) and measure.rightBarline.direction == "end":
+            if begin is not None and id(measure) not in endings:
+                begin.leftBarline = Repeat(direction="start")
+            begin, after = None, True
+
+
 def _stretches(part: Any) -> Iterator[Stretch]:
-    """Runs of whole bars of one metre. An upbeat is the end of a bar; two parts of a bar at a repeat sign are one."""
+    """Runs of whole bars of one metre. An upbeat in front is left out; two parts of a bar at a repeat sign are one."""
     current: Stretch | None = None
     pending = 0.0  # quarters of a bar that is not full yet
     bar = 0.0
@@ -139,9 +161,9 @@ def _stretches(part: Any) -> Iterator[Stretch]:
             continue
         long = min(float(measure.duration.quarterLength), bar)
         if current is None:
-            current = Stretch(bar, number)
-            begin = bar - long if long < bar - CLOSE else 0.0
-            current.bars, pending = 1, 0.0
+            if long < bar - CLOSE:
+                continue
+            current, begin = Stretch(bar, number, 1), 0.0
         elif pending:
             begin = (current.bars - 1) * bar + pending
             pending = pending + long if pending + long < bar - CLOSE else 0.0
