@@ -58,7 +58,8 @@ class Stretch:
 def score_windows(score: Score | Part | Opus) -> Found:
     """All windows of the top part. Raises ScoreError where there is none."""
     windows, bars, variants = [], [], []
-    stretches = list(_stretches(_top_part(score)))
+    part = _top_part(score)
+    stretches = list(_stretches(part))
     for stretch in stretches:
         for variant, bar, scale in _ways(stretch.bar):
             tokens, lost = _grid(stretch, scale)
@@ -71,9 +72,13 @@ def score_windows(score: Score | Part | Opus) -> Found:
                     variants.append(variant)
     if not windows:
         longest = max((stretch.bars * stretch.bar / WHOLE for stretch in stretches), default=0.0)
+        metres = sorted({sign.ratioString for sign in part.recurse().getElementsByClass("TimeSignature")})
+        found = f"it is in {', '.join(metres) or 'no metre'}"
+        if longest:
+            found = f"its longest stretch has {longest:g} bars of four quarters"
         raise ScoreError(
             f"expected {STEPS // STEPS_PER_BAR} bars of 4/4, 2/2, 2/4 or 4/2 with {FEWEST_NOTES} notes and no bar of "
-            f"silence; the longest such stretch has {longest:g} bars of four quarters"
+            f"silence; {found}"
         )
     _, kept = np.unique(np.stack(windows), axis=0, return_index=True)
     kept.sort()
