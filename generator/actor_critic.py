@@ -32,7 +32,6 @@ CONDITIONS = 3  # density, pitch, mode
 PENALTY = 10.0  # of the realism's gradient (Gulrajani et al. 2017)
 LOSS_WEIGHTS = torch.tensor([weight for _, weight in LOSSES])
 KEY_REACH = 6  # semitones; the key a melody is played in is free
-KEY_MARGIN = 4  # semitones of it that are not counted on: what a latent decodes to is not quite what was asked for
 FEWEST = 8  # candidates that are re-trained to the end
 
 
@@ -184,17 +183,6 @@ def fit_register(tokens: Tokens, pitch: float) -> tuple[Tokens, npt.NDArray[np.i
     return transpose(tokens, moved), moved
 
 
-def within_reach(targets: Targets, home: Tokens) -> TargetRows:
-    """What the actor is asked for, a row for each start: the register only as far as the key will not see to it.
-
-    home [N, 256]: the starts' melodies. Each row's pitch is the one nearest its start's from where `fit_register`
-    reaches the reference, so that a latent is not moved for what a transposition gives.
-    """
-    reach = KEY_REACH - KEY_MARGIN
-    pitch = np.clip(Melodies(home).pitch, targets.pitch - reach, targets.pitch + reach)
-    return replace(targets.rows(len(home)), pitch=pitch)
-
-
 @dataclass(frozen=True)
 class Round:
     """One round of re-training, as the page draws it. Losses and realism are of the best candidate so far.
@@ -307,9 +295,7 @@ def retrain(
     names = [loss.name for loss, _ in (*LOSSES, *own_losses)]
     found = Retrained(starts[0], np.zeros(0, np.uint8), 0)
     candidates, moves = starts, torch.zeros(len(starts))
-    home = decode(starts)
-    rows = within_reach(targets, home)
-    asked = condition(rows).to(starts)
+    asked = condition(targets.rows(len(starts))).to(starts)
     seen: list[tuple[Tensor, Tensor, Tensor]] = []  # latents, what they were asked for, their losses
     for number in range(effort.rounds + 1):
         if number:
@@ -324,18 +310,18 @@ def retrain(
             with torch.no_grad():
                 candidates = own.move(starts, asked, share)
                 moves = own.distance(starts, candidates)
-            home = decode(candidates)
+        home = decode(candidates)
         judged = judge(networks, candidates, home, targets, own_losses)
         found.consider(number, candidates, moves, judged, names)
         if on_round is not None and on_round(found.trace[-1]):
             break
         if number and found.trace[-1].total <= effort.enough:
             break
-        losses = torch.from_numpy(exact_losses(Melodies(home), rows)).to(starts.device)
+        losses = torch.from_numpy(exact_losses(Melodies(home), targets)).to(starts.device)
         seen.append((candidates, asked, losses))
         if number:
             staying = judged.totals.argsort()[: max(FEWEST, round(effort.survive * len(starts)))]
             kept = torch.from_numpy(staying).to(starts.device)
-            starts, asked, rows = starts[kept], asked[kept], rows.of(staying)
+            starts, asked = starts[kept], asked[kept]
             share = share if share is None else share[kept]
     return found

@@ -186,8 +186,9 @@ def find(request: Request, on_round: OnRound | None, models: Models) -> Retraine
         return retrain(models.networks, chosen, begin, request.targets, effort, on_round)
     major, keep = request.targets.major, request.keep
     begin = starts.from_melody(models, request.melody, major, keep, CANDIDATES, request.seed)
-    contour, share = starts.ContourLoss(request.melody), starts.shares(keep, CANDIDATES).to(begin)
-    return retrain(models.networks, chosen, begin, request.targets, effort, on_round, [(contour, keep)], share)
+    contour = starts.ContourLoss(request.melody), starts.CONTOUR_WEIGHT * keep**2
+    share = starts.shares(keep, CANDIDATES).to(begin)
+    return retrain(models.networks, chosen, begin, request.targets, effort, on_round, [contour], share)
 
 
 Change = Literal["calmer", "brighter", "denser", "sparser"]

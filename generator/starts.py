@@ -14,8 +14,10 @@ from generator.melody import FIRST_NOTE, MAX_PITCH, PITCH_OFFSET
 from generator.models import Models
 
 BEAT = 4  # sixteenths
+CONTOUR_WEIGHT = 3.0  # where all is to be kept; grows with the square of the share that is
+VARIETY = 0.15  # of the way to the melody's own latent, between the nearest and the farthest start
 MAJOR_DEGREES, MINOR_DEGREES = (4, 9, 11), (3, 8, 10)  # third, sixth and seventh, in semitones above the tonic
-LESS_MOVED = 0.7  # of the actor's move, what the least moved start does not take where all is to be kept
+LESS_MOVED = 0.8  # of the actor's move, what the least moved start does not take where all is to be kept
 
 
 def pitch_curve(tokens: npt.NDArray[np.integer]) -> Floats:
@@ -55,11 +57,13 @@ class ContourLoss:
 def from_melody(models: Models, melody: Tokens, major: bool, keep: float, count: int, seed: int) -> Tensor:
     """Latents between a melody [256] in the wanted mode and melodies drawn from the prior, [count, z].
 
-    keep 1: the melody's own latent; 0: the draws; between, on the arc from the draw to its own. The melody is moved
-    into the model's key first; the register, fitted afterwards, gives it a key again.
+    keep 1: the melody's own latent; 0: the draws; between, on the arc from the draw to its own. The first is that near;
+    the others are up to `VARIETY` nearer to their draws. The melody is moved into the model's key first; the register,
+    fitted afterwards, gives it a key again.
     """
     own = models.encode(at_home(models, in_mode(melody, major))[None])
-    return toward(models.starts(count, seed), own.expand(count, -1), keep)
+    nearness = torch.linspace(keep, max(keep - VARIETY, 0.0), count).to(own)
+    return toward(models.starts(count, seed), own.expand(count, -1), nearness)
 
 
 def shares(keep: float, count: int) -> Tensor:
@@ -77,11 +81,10 @@ def in_mode(melody: Tokens, major: bool) -> Tokens:
     if key.major == major:
         return melody
     degrees = MAJOR_DEGREES if key.major else MINOR_DEGREES
-    moved = np.isin((melody.astype(int) + PITCH_OFFSET - key.tonic) % 12, degrees) & (melody >= FIRST_NOTE)
-    step = 1 if major else -1
-    return np.where(moved, np.clip(melody.astype(int) + step, FIRST_NOTE, MAX_PITCH - PITCH_OFFSET), melody).astype(
-        np.uint8
-    )
+    tokens = melody.astype(int)
+    moved = np.isin((tokens + PITCH_OFFSET - key.tonic) % 12, degrees) & (tokens >= FIRST_NOTE)
+    other = np.clip(tokens + (1 if major else -1), FIRST_NOTE, MAX_PITCH - PITCH_OFFSET)
+    return np.where(moved, other, tokens).astype(np.uint8)
 
 
 def at_home(models: Models, melody: Tokens) -> Tokens:
@@ -89,11 +92,14 @@ def at_home(models: Models, melody: Tokens) -> Tokens:
     return transpose(melody, home_shift(melody)) if models.home_key else melody
 
 
-def toward(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """Latents [N, z] a share (0..1) of the way from `start` to `end`, on the arc between them: the straight way would
-    pass nearer the origin than latents of real melodies lie."""
+def toward(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Latents [N, z] a share (0..1, [N]) of the way from `start` to `end`, on the arc between them.
+
+    The straight way would pass nearer the origin than latents of real melodies lie.
+    """
     lengths = start.norm(dim=1, keepdim=True) * end.norm(dim=1, keepdim=True)
     cosine = (start * end).sum(1, keepdim=True) / lengths.clamp_min(1e-9)
     angle = cosine.clamp(-0.999, 0.999).acos()
-    mixed: Tensor = (((1 - share) * angle).sin() * start + (share * angle).sin() * end) / angle.sin()
+    way = share[:, None] * angle
+    mixed: Tensor = ((angle - way).sin() * start + way.sin() * end) / angle.sin()
     return mixed

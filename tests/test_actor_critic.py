@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from generator.actor_critic import ActorCritic, ActorCriticConfig, Effort, Retrained, fit_register, retrain
+from generator.actor_critic import (
+    ActorCritic,
+    ActorCriticConfig,
+    Effort,
+    Retrained,
+    Tokens,
+    fit_register,
+    retrain,
+)
 from generator.key import find_key
 from generator.losses import Melodies, Targets
 from generator.models import Models, default_models
@@ -81,6 +89,26 @@ def test_register_is_fitted_by_key_alone() -> None:
     far, most = fit_register(tokens, 90.0)
     assert most[0] == 6
     assert np.array_equal(far[far >= 2], tokens[tokens >= 2] + 6)
+
+
+def test_the_worst_starts_are_given_up_round_by_round(models: Models) -> None:
+    decoded: list[int] = []
+
+    def decode(z: torch.Tensor) -> Tokens:
+        decoded.append(len(z))
+        return models.decode(z)
+
+    retrain(models.networks, decode, models.starts(16, 1), DENSE, Effort(rounds=4, enough=0))
+    assert decoded == [16, 16, 11, 8, 8]
+
+
+def test_a_start_that_takes_no_share_of_the_move_stays(models: Models) -> None:
+    z, wanted = models.starts(3, 1), torch.tensor([[1.0, 0.0, 1.0]]).expand(3, -1)
+    moved = models.networks.move(z, wanted, torch.tensor([0.0, 0.5, 1.0]))
+    whole = models.networks.move(z, wanted)
+    assert torch.equal(moved[0], z[0])
+    assert torch.allclose(moved[1], (z[1] + whole[1]) / 2, atol=1e-5)
+    assert torch.allclose(moved[2], whole[2], atol=1e-5)
 
 
 def test_an_untrained_actor_hardly_moves() -> None:

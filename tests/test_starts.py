@@ -78,8 +78,8 @@ def test_a_melody_changes_its_mode_and_keeps_its_contour(seed: int) -> None:
 def test_the_way_between_latents_stays_as_far_from_the_origin() -> None:
     start, end = torch.nn.functional.normalize(torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(1)), dim=2)
     for share in (0.0, 0.3, 1.0):
-        assert toward(start, end, share).norm(dim=1).tolist() == pytest.approx([1.0] * 5, abs=1e-4)
-    assert torch.allclose(toward(start, start, 0.5), start, atol=1e-3)
+        assert toward(start, end, torch.full((5,), share)).norm(dim=1).tolist() == pytest.approx([1.0] * 5, abs=1e-4)
+    assert torch.allclose(toward(start, start, torch.full((5,), 0.5)), start, atol=1e-3)
 
 
 def test_a_stop_at_the_first_round_gives_a_piece(models: Models) -> None:

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> None:
 
     if args.data is None:
         raise ValueError("evaluate --targets needs melodies to compare with: name the npz with --data")
-    for name, low in (("targets", 12), ("pieces", 4), ("processes", 1)):
+    for name, low in (("targets", 12), ("pieces", 8), ("processes", 1)):
         if getattr(args, name) < low:
             raise ValueError(f"evaluate --{name} goes from {low} upwards, not {getattr(args, name)}")
     home = load_models(args.model).home_key

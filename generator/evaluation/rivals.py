@@ -27,7 +27,6 @@ from generator.actor_critic import (
     condition,
     judge,
     retrain,
-    within_reach,
 )
 from generator.compose import CANDIDATES
 from generator.losses import Melodies, Targets
@@ -136,8 +135,7 @@ def gradient(setting: Setting, targets: Targets, seed: int) -> Batches:
     networks = setting.models.networks
     for number in range(ENDLESS):
         starts = batch(setting, seed, number)
-        home, _ = yield starts
-        asked = condition(within_reach(targets, home)).to(starts)
+        asked = condition(targets.rows(len(starts))).to(starts)
         step = torch.zeros_like(starts, requires_grad=True)  # in units of the spread
         optimizer = torch.optim.Adam([step], lr=GRADIENT_RATE)
         for _ in range(GRADIENT_BATCHES):
@@ -174,9 +172,8 @@ def actor_alone(setting: Setting, targets: Targets, seed: int) -> Batches:
     networks = setting.models.networks
     for number in range(ENDLESS):
         starts = batch(setting, seed, number)
-        home, _ = yield starts
         with torch.no_grad():
-            yield networks.actor(starts, condition(within_reach(targets, home)).to(starts))
+            yield networks.actor(starts, condition(targets.rows(len(starts))).to(starts))
 
 
 def search(way: Way, setting: Setting, targets: Targets, seed: int, seconds: float) -> Result:
