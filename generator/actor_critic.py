@@ -266,7 +266,7 @@ class Effort:
     goes on to the next round, and the total at which it is good enough to stop."""
 
     rounds: int = 10
-    steps: int = 4
+    steps: int = 6
     rate: float = 5e-4
     survive: float = 0.7
     enough: float = 0.5
