@@ -54,23 +54,33 @@ function draw(svg, data) {
   });
 }
 
-// Where the music is, kept on the drawing while the page replaces the player beside it by one with another sound, or
-// by another one with the same. Player and data change each at their own time: `held` is of when they last agreed.
-// Streamlit's player goes to the start once it knows its length; what it does so shortly after is undone.
+// Player and data change each at its own time. Every sound has an address of its own, so whether the two belong together
+// is learnt by a sound's first address; should that ever be the wrong one, they are taken for each other after a while.
+const PATIENCE = 1000; // ms
+
+function agree(held, source, data) {
+  const known = held.sources.get(data.sound);
+  const taken = [...held.sources].find(([sound, address]) => address === source && sound !== data.sound);
+  const fits = known === undefined ? !taken : known === source;
+  if (fits) held.apart = null;
+  else held.apart ??= performance.now();
+  if (!fits && performance.now() - held.apart < PATIENCE) return false;
+  if (taken) held.sources.delete(taken[0]);
+  held.sources.set(data.sound, source);
+  return true;
+}
+
+// Let the music go on where it was, when the page has put another player, or another sound, in the place of the last.
+// Streamlit's player goes to its start once it knows its length; what it does so shortly after is undone.
 const SETTLES = 500; // ms
 
-function adopt(held, audio, data) {
-  if (!audio || audio.readyState < HTMLMediaElement.HAVE_METADATA) return false;
-  const same = held.source === audio.currentSrc;
-  if (same && held.audio === audio) return held.sound === data.sound;
-  if (!same && held.sound === data.sound) return false;
+function join(held, audio, data) {
   held.goal = null;
   if (held.take === data.take) {
     if (held.step > 0 && held.step < STEPS) held.goal = { time: held.step * data.seconds, until: performance.now() + SETTLES };
     if (!held.playing) audio.pause(); // A new take begins to play by itself, where the browser allows that.
   }
-  Object.assign(held, { audio, source: audio.currentSrc, take: data.take, sound: data.sound });
-  return true;
+  Object.assign(held, { audio, source: audio.currentSrc, take: data.take });
 }
 
 export default function ({ data, parentElement }) {
@@ -80,7 +90,7 @@ export default function ({ data, parentElement }) {
   const notes = draw(svg, data);
   if (!data.seconds) return;
 
-  const held = (svg.held ??= { step: 0, playing: true });
+  const held = (svg.held ??= { step: 0, playing: true, sources: new Map() }); // it outlives this call
   const line = add(svg, "line", { class: "now", x1: 0, x2: 0, y1: TOP - 4, y2: HEIGHT - BOTTOM });
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const player = () => document.querySelector(`${data.player} audio`);
@@ -95,7 +105,8 @@ export default function ({ data, parentElement }) {
   const follow = () => {
     frame = requestAnimationFrame(follow);
     const audio = player();
-    if (adopt(held, audio, data)) {
+    if (audio && audio.readyState >= HTMLMediaElement.HAVE_METADATA && agree(held, audio.currentSrc, data)) {
+      if (audio !== held.audio || audio.currentSrc !== held.source) join(held, audio, data);
       audio.loop = data.loop;
       if (held.goal && audio.currentTime < held.goal.time) audio.currentTime = held.goal.time;
       if (held.goal && performance.now() > held.goal.until) held.goal = null;

@@ -15,14 +15,18 @@ import sys
 import time
 import urllib.request
 import wave
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from generator import melody
+from tests.tunes import random_tune
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Download, Page
+    from playwright.sync_api import Browser, Download, Locator, Page
 
 ROOT = Path(__file__).parent.parent
 MISSING = [name for name in ("chromium", "ffmpeg") if shutil.which(name) is None]
@@ -146,6 +150,38 @@ def choose(page: Page, name: str) -> None:
     page.get_by_role("radio", name=name).or_(page.get_by_role("button", name=name)).first.click()
 
 
+def unfold(page: Page, name: str) -> None:
+    """Open a part that is folded away."""
+    page.get_by_role("button", name=name, exact=True).click()
+    page.wait_for_timeout(500)
+
+
+def download(page: Page, name: str) -> tuple[str, bytes]:
+    """Name and bytes of a file that the page gives, from its open list of downloads."""
+    with page.expect_download() as file:
+        page.get_by_role("button", name=name).click()
+    return file.value.suggested_filename, saved(file.value)
+
+
+def take_title(page: Page) -> str:
+    return page.get_by_role("heading", level=3).inner_text()
+
+
+def line_position(page: Page) -> float:
+    """Where the line on the piano roll is, in per cent."""
+    return float(page.locator("svg line.now").last.get_attribute("x1").rstrip("%"))  # type: ignore[union-attr]
+
+
+def changed_sound(page: Page, act: Callable[[], object]) -> None:
+    """Do something that changes what the player plays, and wait until it plays that."""
+    before = page.evaluate("document.querySelector('audio').currentSrc")
+    act()
+    page.wait_for_function(
+        "old => (a => a && a.currentSrc !== old && a.readyState >= 3)(document.querySelector('audio'))", arg=before
+    )
+    page.wait_for_timeout(700)  # Until the line has joined it.
+
+
 def compose(page: Page, name: str = "Compose") -> None:
     page.get_by_role("button", name=name, exact=True).click()
     page.locator("audio").wait_for()
@@ -188,10 +224,9 @@ def test_from_webcam_to_playing_music(open_page: OpenPage) -> None:
     compose(page)
     duration, position = hear(page)
     assert duration > 20
-    line = page.locator("svg line.now").last
-    before = float(line.get_attribute("x1").rstrip("%"))  # type: ignore[union-attr]
+    before = line_position(page)
     page.wait_for_timeout(1000)
-    after = float(line.get_attribute("x1").rstrip("%"))  # type: ignore[union-attr]
+    after = line_position(page)
     assert 0 < position < duration
     assert after > before > 0  # The line on the piano roll follows.
     keep_picture(page, "page.png")
@@ -212,39 +247,147 @@ def test_upload_of_a_wrong_file_then_of_a_photo(open_page: OpenPage, photo: Path
     expect(page.get_by_role("button", name="Compose", exact=True)).to_be_enabled()
 
 
-def test_pick_compose_and_download(open_page: OpenPage) -> None:
+def test_pick_compose_and_every_download(open_page: OpenPage, tmp_path: Path) -> None:
+    import music21
     import pretty_midi
+    import soundfile
 
     page = open_page()
     choose(page, "Mysterious")
     page.get_by_text("Composing for: Mysterious").wait_for()
-    compose(page)
-    heading = page.get_by_role("heading", level=3).inner_text()
-    with page.expect_download() as midi:
-        page.get_by_role("button", name="Download MIDI").click()
-    with page.expect_download() as wav:
-        page.get_by_role("button", name="Download WAV").click()
-    assert midi.value.suggested_filename.startswith("maeum-mysterious-")
-    assert midi.value.suggested_filename.endswith(".mid")
-    score = pretty_midi.PrettyMIDI(io.BytesIO(saved(midi.value)))
+    page.get_by_role("button", name="Compose", exact=True).dblclick()  # A second click does no harm.
+    page.locator("audio").wait_for()
+    page.wait_for_timeout(1500)
+    assert page.get_by_text("Your takes so far").count() == 0  # One take.
+    heading = take_title(page)
+    unfold(page, "Download")
+    files = {name.split(".", 1)[1]: data for name, data in
+             (download(page, label) for label in ("MIDI", "WAV (", "MP3", "Score", "Stems"))}  # fmt: skip
+    assert set(files) == {"mid", "wav", "mp3", "musicxml", "stems.zip"}
+    score = pretty_midi.PrettyMIDI(io.BytesIO(files["mid"]))
     assert len([beat for beat in score.get_downbeats() if beat < score.get_end_time() - 0.01]) == 16
-    with wave.open(io.BytesIO(saved(wav.value))) as sound:
+    with wave.open(io.BytesIO(files["wav"])) as sound:
         assert sound.getnchannels() == 2
-        assert sound.getnframes() / sound.getframerate() > 20
-    assert page.get_by_role("heading", level=3).inner_text() == heading
+        seconds = sound.getnframes() / sound.getframerate()
+    assert seconds > 20
+    mp3 = soundfile.info(io.BytesIO(files["mp3"]))
+    assert mp3.channels == 2
+    assert mp3.frames / mp3.samplerate == pytest.approx(seconds, abs=0.2)
+    sheet = tmp_path / "score.musicxml"
+    sheet.write_bytes(files["musicxml"])
+    melody = next(track for track in score.instruments if track.name == "Melody")
+    sounding = music21.converter.parse(sheet).flatten().stripTies().notes
+    assert len([note for note in sounding if isinstance(note, music21.note.Note)]) == len(melody.notes)
+    with zipfile.ZipFile(io.BytesIO(files["stems.zip"])) as stems:
+        names = stems.namelist()
+        assert len(names) == len([track for track in score.instruments if track.notes])
+        for name in names:
+            with wave.open(io.BytesIO(stems.read(name))) as part:
+                assert part.getnframes() / part.getframerate() > 15
+    assert take_title(page) == heading  # Nothing is lost by any of them.
     assert page.locator("audio").count() == 1
 
 
-def test_a_link_gives_identical_midi(open_page: OpenPage) -> None:
-    files = []
-    for _ in range(2):
-        page = open_page("/?mood=peaceful:60,clear:40&seed=12")
-        page.locator("audio").wait_for()
-        with page.expect_download() as midi:
-            page.get_by_role("button", name="Download MIDI").click()
-        files.append(saved(midi.value))
-    assert files[0] == files[1]
-    assert files[0].startswith(b"MThd")
+def test_a_link_to_a_changed_piece_gives_identical_midi(open_page: OpenPage) -> None:
+    page = open_page("/?mood=peaceful:60,clear:40&seed=12&rounds=1&parts=chords")
+    page.locator("audio").wait_for()
+    changed_sound(page, lambda: page.get_by_role("button", name="Calmer").click())
+    assert take_title(page).endswith("· calmer")
+    assert "melody=" in page.url
+    other = open_page(page.url[page.url.index("/?") :])
+    other.locator("audio").wait_for()
+    assert take_title(other) == take_title(page)
+    given = []
+    for each in (page, other):
+        unfold(each, "Download")
+        given.append(download(each, "MIDI"))
+    assert given[0] == given[1]
+    assert given[0][1].startswith(b"MThd")
+    choose_take = page.get_by_role("combobox", name="Your takes so far")
+    page.keyboard.press("Escape")
+    choose_take.click()
+    changed_sound(page, lambda: page.get_by_role("option", name="1. ").click())
+    assert not take_title(page).endswith("calmer")
+    assert "melody=" not in page.url
+
+
+def test_a_piece_is_heard_otherwise_at_once(open_page: OpenPage) -> None:
+    import pretty_midi
+
+    page = open_page("/?mood=bright&seed=5&rounds=1")
+    duration, _ = hear(page)
+    changed_sound(page, lambda: choose(page, "With chords"))
+    assert line_position(page) > 1  # It goes on where it was.
+    changed_sound(page, lambda: choose(page, "Before"))
+    changed_sound(page, lambda: choose(page, "Refined"))
+    page.evaluate("(a => { a.pause(); a.currentTime = 4 })(document.querySelector('audio'))")
+    page.wait_for_timeout(500)
+    place = line_position(page)
+    unfold(page, "Sound")
+    slider = page.get_by_role("slider", name="Tempo")
+
+    def slower() -> None:
+        slider.focus()
+        for _ in range(30):
+            page.keyboard.press("ArrowLeft")
+
+    changed_sound(page, slower)
+    slow, _ = page.evaluate("(a => [a.duration, a.paused])(document.querySelector('audio'))")
+    assert slow > duration * 1.15
+    assert line_position(page) == pytest.approx(place, abs=1)  # The same note, at another second.
+    assert page.evaluate("document.querySelector('audio').paused")  # What was silent stays so.
+    page.get_by_role("combobox", name="Melody instrument").click()
+    changed_sound(page, lambda: page.get_by_role("option", name="piano").click())
+    page.keyboard.press("Escape")
+    unfold(page, "Download")
+    name, midi = download(page, "MIDI")
+    assert name.endswith("-114-bpm-with-chords-piano.mid")
+    score = pretty_midi.PrettyMIDI(io.BytesIO(midi))
+    assert score.get_tempo_changes()[1][0] == pytest.approx(114, abs=0.1)
+    assert next(track.program for track in score.instruments if track.name == "Melody") == 0
+    assert {"tempo=114", "lead=piano", "parts=chords"} <= set(page.url.split("?")[1].split("&"))
+    page.keyboard.press("Escape")
+    page.get_by_text("Loop", exact=True).click()
+    page.wait_for_function("document.querySelector('audio').loop")
+    page.evaluate("(a => { a.currentTime = a.duration - 0.5; a.play() })(document.querySelector('audio'))")
+    page.wait_for_function("(a => !a.paused && a.currentTime < 5)(document.querySelector('audio'))")
+
+
+def test_stop_keeps_the_best_so_far(open_page: OpenPage) -> None:
+    page = open_page()
+    unfold(page, "Settings")
+    page.get_by_role("slider", name="Rounds of refining").press("End")
+    page.get_by_text("30", exact=True).first.wait_for()
+    page.get_by_role("slider", name="Freedom").press("ArrowRight")  # Freely sampled, it is not near enough early.
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Compose", exact=True).click()
+    page.get_by_text("round 1").or_(page.get_by_text("round 2")).wait_for()
+    page.get_by_role("button", name="Stop and keep the best so far").dblclick()
+    page.locator("audio").wait_for()
+    rounds = int(dict(part.split("=") for part in page.url.split("?")[1].split("&"))["rounds"])
+    assert 1 <= rounds < 30
+    assert page.get_by_role("button", name="Compose", exact=True).is_enabled()
+    page.get_by_text("Details: how the tune was refined").click()
+    page.get_by_text(f"over {rounds} rounds").wait_for()
+
+
+def test_own_tune_in_another_mood(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page()
+    choose(page, "Gloomy")
+    unfold(page, "Start from your own tune")
+    wrong, right = tmp_path / "wrong.mid", tmp_path / "own.mid"
+    wrong.write_bytes(b"MThd but nothing more of it")
+    right.write_bytes(melody.tokens_to_midi(random_tune(3)))
+    page.locator("input[type=file]").set_input_files(wrong)
+    page.get_by_text("No melody could be taken from this file").wait_for()
+    page.locator("input[type=file]").set_input_files(right)
+    page.get_by_text("How much of it stays").wait_for()
+    keep_picture(page, "own.png")
+    page.keyboard.press("Escape")
+    page.get_by_text("Composing for: Gloomy · from your own tune").wait_for()
+    compose(page)
+    assert take_title(page).endswith("from your own tune")
+    assert "melody=" in page.url
 
 
 def test_a_tap_between_two_moods_mixes_them(open_page: OpenPage) -> None:
@@ -260,25 +403,45 @@ def test_a_tap_between_two_moods_mixes_them(open_page: OpenPage) -> None:
 def test_korean_phone_has_no_sideways_scroll(open_page: OpenPage) -> None:
     page = open_page(width=390, locale="ko-KR", dark=True)
     page.get_by_role("heading", name="지금 마음은 어떤가요?").wait_for()
+    assert page.evaluate("document.documentElement.lang") == "ko"
     compose(page, "작곡하기")
-    for element in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
-        assert page.evaluate(f"{element}.scrollWidth - {element}.clientWidth") == 0
+
+    def sideways() -> list[int]:
+        boxes = ("document.documentElement", "document.querySelector('[data-testid=stMain]')")
+        return [page.evaluate(f"{box}.scrollWidth - {box}.clientWidth") for box in boxes]
+
+    assert sideways() == [0, 0]
     keep_picture(page, "phone.png")
+    page.set_viewport_size({"width": 390, "height": 900})
+    for name in ("내 선율로 시작하기", "설정", "소리", "받기", "주소", "Maeum에 대하여"):
+        unfold(page, name)
+        assert sideways() == [0, 0]
+        page.keyboard.press("Escape")
 
 
 def test_keyboard_alone_is_enough(open_page: OpenPage) -> None:
     page = open_page()
-    button = page.get_by_role("button", name="Compose", exact=True)
-    button.wait_for()
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        if button.evaluate("element => element === document.activeElement"):
-            break
-    else:
-        pytest.fail("the Compose button cannot be reached with Tab")
-    page.keyboard.press("Enter")
+
+    def press_on(element: Locator, key: str, most: int = 60) -> None:
+        """Walk to it with Tab, and press the key."""
+        element.wait_for()
+        for _ in range(most):
+            if element.evaluate("element => element === document.activeElement"):
+                page.keyboard.press(key)
+                return
+            page.keyboard.press("Tab")
+        pytest.fail(f"{element} cannot be reached with Tab")
+
+    press_on(page.get_by_role("button", name="Compose", exact=True), "Enter")
     page.locator("audio").wait_for()
     assert hear(page)[0] > 20
+    press_on(page.get_by_role("button", name="Download", exact=True), "Enter")
+    with page.expect_download() as file:
+        press_on(page.get_by_role("button", name="MIDI"), "Enter")
+    assert saved(file.value).startswith(b"MThd")
+    page.keyboard.press("Escape")
+    press_on(page.get_by_role("button", name="About Maeum"), "Enter")
+    page.get_by_role("dialog").get_by_text("An expression is not a feeling").wait_for()
 
 
 def test_a_denied_camera_leaves_the_other_ways_open(open_page: OpenPage) -> None:
@@ -297,9 +460,18 @@ def test_a_denied_camera_leaves_the_other_ways_open(open_page: OpenPage) -> None
 def test_axe_finds_nothing_at_levels_a_and_aa(open_page: OpenPage, dark: bool) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    page = open_page("/?mood=bright&seed=1", dark=dark)
+    page = open_page("/?mood=bright&seed=1&rounds=1", dark=dark)
     page.locator("audio").wait_for()
-    page.wait_for_timeout(1500)  # Until nothing fades any more, or half-faded texts count as pale.
+    page.get_by_text("Details: how the tune was refined").click()
     options = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-    result = Axe().run(page, options=options)
-    assert not result.response["violations"], result.generate_report()
+
+    def check(what: str) -> None:
+        page.wait_for_timeout(1500)  # Until nothing fades any more, or half-faded texts count as pale.
+        result = Axe().run(page, options=options)
+        assert not result.response["violations"], f"{what}: {result.generate_report()}"
+
+    check("the page")
+    for name in ("Start from your own tune", "Settings", "Sound", "Download", "Link", "About Maeum"):
+        unfold(page, name)
+        check(name)
+        page.keyboard.press("Escape")
