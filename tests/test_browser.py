@@ -348,9 +348,9 @@ def test_a_piece_is_heard_otherwise_at_once(open_page: OpenPage) -> None:
     assert {"tempo=114", "lead=piano", "parts=chords"} <= set(page.url.split("?")[1].split("&"))
     page.keyboard.press("Escape")
     page.get_by_text("Loop", exact=True).click()
-    page.wait_for_function("document.querySelector('audio').loop")
+    page.wait_for_function("document.querySelector('audio').loop", polling=100)
     page.evaluate("(a => { a.currentTime = a.duration - 0.5; a.play() })(document.querySelector('audio'))")
-    page.wait_for_function("(a => !a.paused && a.currentTime < 5)(document.querySelector('audio'))")
+    page.wait_for_function("(a => !a.paused && a.currentTime < 5)(document.querySelector('audio'))", polling=100)
 
 
 def test_stop_keeps_the_best_so_far(open_page: OpenPage) -> None:
