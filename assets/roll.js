@@ -56,7 +56,7 @@ function draw(svg, data) {
 
 // Player and data change each at its own time. Every sound has an address of its own, so whether the two belong together
 // is learnt by a sound's first address; should that ever be the wrong one, they are taken for each other after a while.
-const PATIENCE = 1000; // ms
+const PATIENCE = 3000; // ms
 
 function agree(held, source, data) {
   const known = held.sources.get(data.sound);
