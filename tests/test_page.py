@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import emotion
 from generator.takes import Take
+from tests.tunes import random_tune
 
 PAGE = str(Path(__file__).parent.parent / "streamlit_app.py")
 LONGEST = 60.0  # Seconds for one piece, the first one's loading included.
@@ -252,3 +253,23 @@ def test_a_fault_while_composing_is_a_message_and_the_next_try_works(monkeypatch
     compose(page, 8)
     assert not page.error
     assert page.subheader[0].value == "Intense · tune 8"
+
+
+def test_own_melody_of_a_file_is_chosen_kept_and_in_the_link() -> None:
+    from generator.melody import tokens_to_midi
+
+    page = pick(open_page(), "gloomy")
+    by_key(page.file_uploader, "own_file").upload("notes.mid", b"no midi at all", "audio/midi")
+    page.run()
+    assert "No melody could be taken from this file" in page.warning[0].value
+    by_key(page.file_uploader, "own_file").upload("own.mid", tokens_to_midi(random_tune(3)), "audio/midi")
+    page.run()
+    assert not page.warning
+    assert "from your own tune" in words(page)
+    by_key(page.slider, "own_keep").set_value(80).run()
+    compose(page, 5)
+    take = last(page)
+    assert take.recipe.origin == "own"
+    assert take.recipe.keep == 0.8
+    assert page.subheader[0].value == "Gloomy · tune 5 · from your own tune"
+    assert downloads(open_page(**address(page))) == downloads(page)
