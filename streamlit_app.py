@@ -586,8 +586,8 @@ def in_words(take: Take, first: bool, tempo: float) -> str:
     higher = round(got.pitch - wanted.pitch)
     pitch = "as_asked" if not higher else "higher" if higher > 0 else "lower"
     lines = {
-        say("words_density", wanted=round(wanted.density), got=round(got.density)):
-            round(wanted.density) == round(got.density),
+        say("words_density", wanted=f"{wanted.density:.1f}", got=f"{got.density:.1f}"):
+            abs(wanted.density - got.density) < 0.5,
         say(f"words_pitch_{pitch}", note=pitch_name(got.pitch), count=abs(higher)): not higher,
         say("words_mode" if wanted.major == got.major else "words_other_mode",
             wanted=mode_name(wanted.major), got=mode_name(got.major)): wanted.major == got.major,

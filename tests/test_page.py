@@ -153,7 +153,7 @@ def test_a_piece_stays_while_other_things_are_clicked() -> None:
     table = next(text.value for text in page.markdown if "| Asked for |" in text.value)
     assert f"| {targets.density:.1f} | {take.before.density:.1f} | {take.reached.density:.1f} |" in table
     assert f"at {targets.tempo:.0f} beats a minute" in words(page)
-    assert f"About {targets.density:.0f} notes a bar were asked for, and {take.reached.density:.0f} came" in words(page)
+    assert f"About {targets.density:.1f} notes a bar were asked for, and {take.reached.density:.1f} came" in words(page)
 
 
 def test_same_number_same_tune_and_without_a_number_another() -> None:
