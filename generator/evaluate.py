@@ -27,12 +27,12 @@ def evaluate(models: Models, pieces: int, data: Path | None, say: Callable[[str]
     """Measure and say, a line each."""
     moods(models, pieces, say)
     if data is not None:
-        held_out = load_corpus(data, "test", models.home_key).windows
-        windows = held_out[np.random.default_rng(0).permutation(len(held_out))[:WINDOWS]]
+        held_out = load_corpus(data, "test", models.home_key)
+        windows = held_out.windows[np.random.default_rng(0).permutation(len(held_out.windows))[:WINDOWS]]
         say(f"\nreconstruction of {len(windows)} held-out windows")
         for name, value in reconstruction(models.melody, windows).items():
             say(f"  {name:32}{value:8.3f}")
-        sources = samples(models.melody, models.prior, windows, PRIOR_STEPS)
+        sources = samples(models.melody, models.prior, held_out, WINDOWS, PRIOR_STEPS)
         say("\nnote statistics: mean (overlap with real)")
         say(" " * 24 + "".join(f"{source:>20}" for source in sources))
         for name in sources["real"]:

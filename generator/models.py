@@ -29,7 +29,7 @@ from generator.weights import load_weights, trained_with
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 DEFAULT = "default"
 MELODY, PRIOR, ACTOR_CRITIC = "melody.safetensors", "prior.safetensors", "actor_critic.safetensors"
-PRIOR_STEPS = 16  # of the flow; more change the statistics of its melodies by less than their spread
+PRIOR_STEPS = 24  # of the flow, for each bar; fewer make melodies that are more alike and return more often
 ENCODE_BATCH = 32  # Magenta's encoder takes 20 MB a melody
 
 MelodyModel = MelodyVAE | LstmVAE

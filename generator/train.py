@@ -80,8 +80,9 @@ class Training:
         self.plan, self.ranks, self.say = plan, ranks, say
         plan.out.mkdir(parents=True, exist_ok=True)
         self.corpus, self.valid = load_corpus(plan.data, "train"), load_corpus(plan.data, "valid")
-        held_out = load_corpus(plan.data, "test").windows
-        self.windows = held_out[np.random.default_rng(plan.seed).permutation(len(held_out))[:REPORT_WINDOWS]]
+        self.held_out = load_corpus(plan.data, "test")
+        chosen = np.random.default_rng(plan.seed).permutation(len(self.held_out.windows))[:REPORT_WINDOWS]
+        self.windows = self.held_out.windows[chosen]
         self.said: dict[str, Any] = {
             "data": plan.data.name,
             "training windows": len(self.corpus.windows),
@@ -137,7 +138,7 @@ class Training:
         self.stage("prior", prior, loss, stages.prior_validation(prior, model, self.valid))
         prior.eval().requires_grad_(False)
         if self.ranks.first:
-            drawn = samples(model, prior, self.windows, PRIOR_STEPS, plan.seed)
+            drawn = samples(model, prior, self.held_out, REPORT_WINDOWS, PRIOR_STEPS, plan.seed)
             save_weights(prior, "prior", prior.config, plan.out / PRIOR, self.said | {"samples": drawn})
             self.say(json.dumps(drawn, indent=1))
         return prior

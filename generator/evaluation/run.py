@@ -106,8 +106,9 @@ def _same_run(plan: Plan, model: str, seconds: float | None, work: Path) -> None
     """Write down what the folder is for, or check it."""
     weights = hashlib.sha256()
     models = load_models(model, "cpu")
-    for tensor in [*models.melody.parameters(), *models.networks.parameters()]:
-        weights.update(tensor.detach().cpu().numpy().tobytes())
+    for network in (models.melody, models.prior, models.networks):
+        for tensor in network.parameters() if network is not None else ():
+            weights.update(tensor.detach().cpu().numpy().tobytes())
     counts = np.bincount(plan.group).tolist()
     about = {"counts": counts, "model": model, "weights": weights.hexdigest(), "seconds": seconds}
     note = work / "run.json"

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from generator.musicvae.corpus import BAR
+from generator.musicvae.corpus import BAR, Corpus
 from generator.musicvae.lstm_vae import LstmVAE
 from generator.musicvae.magenta_training import kl_divergence
 from generator.musicvae.model import MelodyVAE
@@ -65,18 +65,22 @@ def commonest_bar(windows: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 @torch.no_grad()
 def samples(
-    model: MelodyVAE | LstmVAE, prior: Prior | None, windows: npt.NDArray[np.uint8], steps: int, seed: int = 0
+    model: MelodyVAE | LstmVAE, prior: Prior | None, held_out: Corpus, count: int, steps: int, seed: int = 0
 ) -> dict[str, dict[str, tuple[float, float]]]:
-    """Note statistics of new melodies against real windows [N, 256]: source -> statistic -> (mean, overlap area)."""
-    generator = torch.Generator().manual_seed(seed)
-    count = len(windows)
+    """Note statistics of new melodies against real ones: source -> statistic -> (mean, overlap area).
+
+    The real ones are drawn by the weights that training draws by, which the prior cannot but follow. "other real" are
+    drawn once more: what two samples of so many have in common when nothing is wrong.
+    """
+    generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     latents = {} if prior is None else {"learned prior": prior.sample(count, generator, steps)}
     device = next(model.parameters()).device
     latents["N(0, I)"] = torch.randn(count, model.config.z, generator=generator).to(device)
-    real = note_statistics(windows)
+    real = note_statistics(held_out.draw(rng, count))
     found = {"real": {name: (float(values.mean()), 1.0) for name, values in real.items()}}
-    for source, z in latents.items():
-        melodies = model.decode(z).cpu().numpy().astype(np.uint8)
-        drawn = note_statistics(melodies)
+    melodies = {"other real": held_out.draw(rng, count)}
+    melodies |= {source: model.decode(z).cpu().numpy().astype(np.uint8) for source, z in latents.items()}
+    for source, tokens in melodies.items():
+        drawn = note_statistics(tokens)
         found[source] = {name: (float(drawn[name].mean()), overlap(real[name], drawn[name])) for name in real}
     return found
