@@ -95,10 +95,9 @@ def choose_device(device: Device) -> Literal["cpu", "cuda"]:
     return "cuda" if there and device != "cpu" else "cpu"
 
 
-@lru_cache(maxsize=1)
 def default_models(assets: Path = ASSETS, device: Device = "auto") -> Models:
     """The networks that ship. Raises CheckpointError where a file is missing or damaged."""
-    return _folder(assets, DEFAULT).to(device)
+    return _shipped(assets, device)
 
 
 def models_there() -> list[str]:
@@ -146,6 +145,11 @@ def imported_file(name: str) -> Path:
 def actor_file(name: str) -> Path:
     """Where the actor and critic of an imported model lie."""
     return models_folder() / "actors" / f"{name}.safetensors"
+
+
+@lru_cache(maxsize=1)
+def _shipped(assets: Path, device: Device) -> Models:
+    return _folder(assets, DEFAULT).to(device)
 
 
 @lru_cache(maxsize=1)  # a full-size imported model takes 700 MB

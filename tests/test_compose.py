@@ -119,7 +119,7 @@ def test_damaged_weights_stop_the_command_with_a_message(
     from generator import models
 
     (tmp_path / "melody.safetensors").write_bytes(b"damaged")
-    loader = models.default_models.__wrapped__
+    loader = models.default_models
     monkeypatch.setattr(models, "default_models", lambda device: loader(tmp_path, device))
     assert main(["compose", "--mood", "clear", "--out", str(tmp_path / "out")]) == 1
     assert "melody.safetensors: expected a whole safetensors file" in capsys.readouterr().err
