@@ -25,6 +25,9 @@ BAR = 16
 BARS = 16
 # A note's loss by its role in its bar's chord: "a small loss for chord tones and a large one for the others".
 ROLE_LOSS = {"root": 0.0, "third": 0.1, "fifth": 0.1, "other": 1.0}
+ROLES_ENOUGH = (
+    0.34  # the corpus's median, to two digits: asking for more gives tunes of repeated tonics that are all alike
+)
 BEAT_WEIGHT = np.array([2.0, 1.0, 1.0, 1.0] * 4)  # a sixteenth on a quarter's beat counts twice
 EVEN_WINDOWS = 1.25  # notes; how far a window of real melodies strays from its melody's mean (median of the corpus)
 # Quartiles of the corpus: a quarter of its melodies has fewer returns, a quarter wider intervals.
@@ -166,12 +169,18 @@ class Loss(Protocol):
 
 
 class PitchLoss:
-    """Chord tones and register: `role_loss` (0..1) plus the mean pitch's distance from the reference in octaves."""
+    """Chord tones and register.
+
+    By how much `role_loss` (0..1) exceeds a real melody's, plus the distance of the mean pitch from the reference in
+    octaves.
+    """
 
     name = "pitch"
 
     def __call__(self, melodies: Melodies, targets: Wanted) -> Floats:
-        return melodies.role_loss + np.abs(melodies.pitch - targets.pitch) / 12
+        return np.asarray(
+            np.maximum(melodies.role_loss - ROLES_ENOUGH, 0) + np.abs(melodies.pitch - targets.pitch) / 12
+        )
 
 
 class DensityLoss:

@@ -9,7 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from generator.losses import LOSSES, DensityLoss, Melodies, ModeLoss, PitchLoss, StructureLoss, Targets, exact_losses
+from generator.losses import (
+    LOSSES,
+    ROLES_ENOUGH,
+    DensityLoss,
+    Melodies,
+    ModeLoss,
+    PitchLoss,
+    StructureLoss,
+    Targets,
+    exact_losses,
+)
 from generator.spectrum import step_energy
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "melodies_open.npz"
@@ -147,3 +157,13 @@ def test_energy_agrees_with_librosa_on_the_rendered_sound() -> None:
         heard.append(frames.reshape(16, 32).sum(1))
     built = step_energy(tokens).reshape(-1, 16, 16).sum(2)
     assert spearmanr(np.ravel(heard), built.ravel())[0] > 0.95
+
+
+def test_more_chord_tones_than_real_melodies_have_are_not_asked_for() -> None:
+    """Else nothing but the tonic, over and over, would be the best of tunes."""
+    monotonous, tune = melody([60], 4), melody([60, 62, 64, 67], 4)
+    melodies = Melodies(np.stack([monotonous, tune]))
+    assert melodies.role_loss[0] < melodies.role_loss[1] < ROLES_ENOUGH
+    losses = [float(PitchLoss()(melodies.rows(np.array([row])), Targets(4.0, pitch, True))[0])
+              for row, pitch in enumerate(melodies.pitch)]  # fmt: skip
+    assert losses == [0, 0]
