@@ -29,7 +29,7 @@ from generator.harmony import by_bar
 from generator.jobs import BusyError, Composer, Job
 from generator.key import PITCH_NAMES
 from generator.link import Change, Heard, Recipe
-from generator.melody import STEPS_PER_QUARTER, MelodyError, Tokens, notes
+from generator.melody import FEWEST_NOTES, STEPS_PER_QUARTER, MelodyError, Tokens, notes
 from generator.takes import Shelf, Sound, Take
 
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ def read_midi(data: bytes) -> list[Tokens] | str:
             found = midi_to_melodies(data)
     except MelodyError as error:
         return str(error)
-    tunes = [melody for melody in found if len(notes(melody)) >= link.FEWEST_NOTES]
+    tunes = [melody for melody in found if len(notes(melody)) >= FEWEST_NOTES]
     return tunes or "no melody in it has two notes or more"
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 import emotion
 from generator import starts
@@ -23,7 +22,7 @@ from generator.actor_critic import Effort, OnRound, Retrained, Round, Tokens, re
 from generator.arrange import Parts
 from generator.export import Export
 from generator.losses import Melodies, Targets
-from generator.melody import FIRST_NOTE, MelodyError, check_tokens
+from generator.melody import FEWEST_NOTES, FIRST_NOTE, MelodyError, check_tokens
 from generator.models import Models, default_models
 from generator.train_actor import Ranges
 
@@ -43,7 +42,6 @@ __all__ = [
 CANDIDATES = 32  # latents a request starts from; the best by exact measures is kept
 SEED_LIMIT = 2**31
 ROUNDS_LIMIT, TEMPERATURE_LIMIT = 100, 2.0
-FEWEST_NOTES = 2  # of a melody to start from: one note has no contour
 KEEP = 0.5
 
 
@@ -173,22 +171,16 @@ def compose(request: Request, on_round: OnRound | None = None, models: Models | 
 
 def find(request: Request, on_round: OnRound | None, models: Models) -> Retrained:
     """The melody of a request, without chords, arrangement and sound."""
-
-    def decode(z: Tensor) -> Tokens:
-        # The same noise in every round: what a latent decodes to changes with the latent alone.
-        noise = torch.Generator(z.device).manual_seed(request.seed)
-        return models.melody.decode(z, request.temperature, noise).cpu().numpy().astype(np.uint8)
-
     effort = Effort(rounds=request.rounds)
-    chosen = decode if request.temperature else models.decode
+    decode = partial(models.decode, temperature=request.temperature, seed=request.seed)
     if request.melody is None:
         begin = models.starts(CANDIDATES, request.seed)
-        return retrain(models.networks, chosen, begin, request.targets, effort, on_round)
+        return retrain(models.networks, decode, begin, request.targets, effort, on_round)
     major, keep = request.targets.major, request.keep
     begin = starts.from_melody(models, request.melody, major, keep, CANDIDATES, request.seed)
     contour = starts.ContourLoss(request.melody), starts.CONTOUR_WEIGHT * keep**2
     share = starts.shares(keep, CANDIDATES).to(begin)
-    return retrain(models.networks, chosen, begin, request.targets, effort, on_round, [contour], share)
+    return retrain(models.networks, decode, begin, request.targets, effort, on_round, [contour], share)
 
 
 Change = Literal["calmer", "brighter", "denser", "sparser"]

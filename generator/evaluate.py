@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import emotion
-from generator.actor_critic import Effort, retrain
-from generator.compose import CANDIDATES, Request
+from generator.compose import Request, find
 from generator.losses import Melodies
 from generator.models import PRIOR_STEPS, Models
 from generator.musicvae.corpus import load_corpus
@@ -53,8 +52,7 @@ def moods(models: Models, pieces: int, say: Callable[[str], None]) -> None:
         for seed in range(pieces):
             request = Request.for_moods({mood: 1.0}, seed)
             begun = time.perf_counter()
-            starts = models.starts(CANDIDATES, seed)
-            found.append(retrain(models.networks, models.decode, starts, request.targets, Effort()))
+            found.append(find(request, None, models))
             seconds.append(time.perf_counter() - begun)
         melodies, targets = Melodies(np.stack([each.tokens for each in found])), request.targets
         wanted.append(targets.density)

@@ -35,7 +35,6 @@ SEED_LIMIT = 1_000_000
 ROUNDS = (1, 30)  # More bring nothing that can be heard, and others wait.
 TEMPERATURES = (0.0, 1.0)
 TEMPOS = (40, 220)  # quarter notes a minute
-FEWEST_NOTES = 2  # of a melody to start from
 MAX_CHARACTERS = 600  # of one part of a link; a melody takes some 200
 NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # of a model or an instrument
 
@@ -208,8 +207,8 @@ def read_melody(text: str) -> bytes:
         tokens = unpacker.decompress(packed, melody.STEPS + 1)
         if not unpacker.eof:
             raise LinkError(f"melody: {melody.STEPS} packed tokens expected, got more, or not all of them")
-        if len(melody.notes(np.frombuffer(tokens, np.uint8))) < FEWEST_NOTES:
-            raise LinkError(f"melody: at least {FEWEST_NOTES} notes expected")
+        if len(melody.notes(np.frombuffer(tokens, np.uint8))) < melody.FEWEST_NOTES:
+            raise LinkError(f"melody: at least {melody.FEWEST_NOTES} notes expected")
         return tokens
     except (ValueError, zlib.error) as error:  # binascii.Error and MelodyError are ValueErrors
         raise error if isinstance(error, LinkError) else LinkError(f"melody: {error}") from error

@@ -118,13 +118,14 @@ class Melodies:
     @cached_property
     def returns(self) -> Floats:
         """Share of the notes that stood at the same place 1, 2, 4 or 8 bars before, for the best of these lags: [N]."""
+        return np.asarray(np.max([self.returning(lag) for lag in LAGS], axis=0))
+
+    def returning(self, lag: int) -> Floats:
+        """Share of the notes that stood at the same place `lag` bars before: [N]."""
         bars = self.tokens.reshape(-1, BARS, BAR)
-        shares = []
-        for lag in LAGS:
-            onset = bars[:, lag:] >= 2
-            again = onset & (bars[:, lag:] == bars[:, :-lag])
-            shares.append(again.sum((1, 2)) / np.maximum(onset.sum((1, 2)), 1))
-        return np.asarray(np.max(shares, axis=0))
+        onset = bars[:, lag:] >= 2
+        again = onset & (bars[:, lag:] == bars[:, :-lag])
+        return np.asarray(again.sum((1, 2)) / np.maximum(onset.sum((1, 2)), 1))
 
     @cached_property
     def window_notes(self) -> Floats:

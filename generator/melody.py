@@ -26,6 +26,7 @@ STEPS = 256  # sixteenths in a melody
 STEPS_PER_BAR = 16
 STEPS_PER_QUARTER = 4
 NO_EVENT, NOTE_OFF, FIRST_NOTE = 0, 1, 2
+FEWEST_NOTES = 2  # of a melody to start from: one note has no contour
 MIN_PITCH, MAX_PITCH = 21, 108
 PITCH_OFFSET = MIN_PITCH - FIRST_NOTE  # pitch = token + 19
 VELOCITY = 80

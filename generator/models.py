@@ -55,9 +55,14 @@ class Models:
         """Where the latents belong."""
         return next(self.melody.parameters()).device
 
-    def decode(self, z: Tensor) -> Tokens:
-        """The likeliest melody of each latent, in the model's key: [N, z] -> uint8 [N, 256]."""
-        tokens: Tokens = self.melody.decode(z).cpu().numpy().astype(np.uint8)
+    def decode(self, z: Tensor, temperature: float = 0.0, seed: int = 0) -> Tokens:
+        """The likeliest melody of each latent, in the model's key: [N, z] -> uint8 [N, 256].
+
+        With a temperature it is drawn. The same seed gives the same noise, so that what a latent decodes to changes
+        with the latent alone.
+        """
+        noise = torch.Generator(z.device).manual_seed(seed) if temperature else None
+        tokens: Tokens = self.melody.decode(z, temperature, noise).cpu().numpy().astype(np.uint8)
         return tokens
 
     @torch.no_grad()

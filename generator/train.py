@@ -163,7 +163,7 @@ class Training:
         assert isinstance(models.melody, MelodyVAE)  # noqa: S101 - for the type checker
         rng, generator = np.random.default_rng(self.plan.seed), torch.Generator().manual_seed(self.plan.seed)
         mu, sigma = stages.latents(models.melody, self.corpus.draw(rng, REAL))
-        real = mu + stages.POSTERIOR_SHARE * sigma * torch.randn(mu.shape, generator=generator).to(mu.device)
+        real = stages.near_mean(mu, sigma, generator)
         starts = torch.cat([models.starts(256, self.plan.seed + part) for part in range(STARTS // 256)])
         save_state([real, starts], kept)
         return real, starts

@@ -154,6 +154,25 @@ def test_the_best_weights_are_kept_when_later_ones_are_worse(tmp_path: Path, mon
     assert again.module.weight.item() == pytest.approx(kept)
 
 
+def test_a_network_is_judged_as_it_will_be_used(tmp_path: Path) -> None:
+    """Trained with dropout, and validated without."""
+    drift = Drift()
+    modes: dict[str, set[bool]] = {"loss": set(), "validate": set()}
+
+    def loss(step: int, share: float) -> tuple[Tensor, dict[str, float]]:
+        modes["loss"].add(drift.module.training)
+        return drift.loss(step, share)
+
+    def validate() -> tuple[float, dict[str, float]]:
+        modes["validate"].add(drift.module.training)
+        return drift.validate()
+
+    recipe = Recipe(minutes=0.002, batch=1, rate=0.1)
+    loop.run(drift.module, loss, recipe, tmp_path / "s.pt", lambda *_: None, 0.9, validate)
+    assert modes == {"loss": {True}, "validate": {False}}
+    assert drift.module.training
+
+
 def test_each_process_and_each_beginning_draws_other_melodies(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

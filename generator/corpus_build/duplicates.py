@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.key import sounding_pitch
+from generator.musicvae.corpus import SPLITS
 
 BAR, BEAT, PASSAGE = 16, 4, 8
 FEWEST_CHANGES = 8  # of pitch from beat to beat; a passage that moves less is compared step by step
 SHARES = (0.05, 0.05)  # of the windows, for valid and for test
-TRAIN, VALID, TEST = 0, 1, 2
+TRAIN, VALID, TEST = SPLITS["train"], SPLITS["valid"], SPLITS["test"]
 
 
 def passages(windows: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:

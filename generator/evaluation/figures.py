@@ -14,7 +14,7 @@ from generator.evaluation.measures import Space, features, frechet, interval, ne
 from generator.evaluation.moods import Told, tell_apart
 from generator.evaluation.rivals import FULL
 from generator.evaluation.run import JOINT, MOODS, SAME, SAME_TARGETS, Outcome, Plan
-from generator.losses import Melodies
+from generator.losses import Floats, Melodies
 from generator.musicvae.corpus import Corpus
 from generator.musicvae.statistics import overlap
 
@@ -52,6 +52,11 @@ class Figures:
         return self.held_out.windows[nearest_real(melodies, targets.density, targets.major)]
 
     @cached_property
+    def real_features(self) -> dict[str, Floats]:
+        """The features of `real`."""
+        return features(self.real)
+
+    @cached_property
     def drawn(self) -> npt.NDArray[np.uint8]:
         """As many held-out melodies as they come, drawn by weight."""
         return self._draw(2)
@@ -85,12 +90,10 @@ class Figures:
         count = len(tokens)
         points, matched, drawn = (self.space.place(each) for each in (tokens, self.real, self.drawn))
         chord_tones = Melodies(tokens).chord_tones
-        ours, theirs = features(tokens), features(self.real)
-        areas = {name: overlap(theirs[name], ours[name]) for name in ours}
-        names = list(areas)
+        ours, theirs = features(tokens), self.real_features
 
         def mean_area(i: npt.NDArray[np.int64]) -> float:
-            return float(np.mean([overlap(theirs[name], ours[name][i]) for name in names]))
+            return float(np.mean([overlap(theirs[name], ours[name][i]) for name in ours]))
 
         return {
             "chord tones": interval(lambda i: float(chord_tones[i].mean()), count),
@@ -101,7 +104,7 @@ class Figures:
 
     def areas(self, method: str) -> dict[str, float]:
         """Area that the distributions of each feature share with the matched real melodies."""
-        ours, theirs = features(self.melodies(method).tokens), features(self.real)
+        ours, theirs = features(self.melodies(method).tokens), self.real_features
         return {name: overlap(theirs[name], ours[name]) for name in ours}
 
     def diversity(self, method: str) -> Estimate:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.key import home_shift, melodic_intervals, sounding_pitch, transpose
-from generator.losses import BAR, BARS, LAGS, Floats, Melodies
-from generator.musicvae.statistics import note_statistics, overlap
+from generator.losses import LAGS, Floats, Melodies
+from generator.musicvae.statistics import note_statistics
 
 RESAMPLES, FEWER_RESAMPLES = 1000, 200  # for an interval's ends; for a standard deviation
 
@@ -36,11 +36,8 @@ def features(tokens: npt.NDArray[np.integer]) -> dict[str, Floats]:
     found["rests"] = (pitch == 0).mean(1)
     found["range"] = pitch.max(1) - np.where(pitch > 0, pitch, 127).min(1).astype(np.float64)
     found["turns"], found["spread of durations"] = _each(tokens, _turns), _each(tokens, _spread_of_durations)
-    bars = tokens.reshape(-1, BARS, BAR)
     for lag in LAGS:
-        begun = bars[:, lag:] >= 2
-        same = begun & (bars[:, lag:] == bars[:, :-lag])
-        found[f"notes returning after {lag}"] = same.sum((1, 2)) / np.maximum(begun.sum((1, 2)), 1)
+        found[f"notes returning after {lag}"] = melodies.returning(lag)
     found["chord tones"] = melodies.chord_tones
     return found
 
@@ -94,12 +91,6 @@ def frechet(first: Floats, second: Floats) -> float:
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ c2 @ root), 0)).sum()
     return float(max(means @ means + np.trace(c1) + np.trace(c2) - 2 * cross, 0.0))
-
-
-def overlap_areas(tokens: npt.NDArray[np.integer], real: npt.NDArray[np.integer]) -> dict[str, float]:
-    """Area that the distributions of each feature share in two sets of melodies, 0..1."""
-    ours, theirs = features(tokens), features(real)
-    return {name: overlap(theirs[name], ours[name]) for name in ours}
 
 
 def pairwise_distance(tokens: npt.NDArray[np.integer]) -> Floats:

@@ -273,7 +273,6 @@ def machine() -> str:
 
 
 def _run(args: argparse.Namespace) -> None:
-
     if min([args.repeats, *args.threads, *args.batches]) < 1:
         raise ValueError("bench decode: repeats, threads and batches must be 1 or more")
     print(f"{machine()}, random weights, best of {args.repeats}")

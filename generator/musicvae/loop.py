@@ -132,8 +132,11 @@ def run(
         if validate is None:
             best = [weight.clone() for weight in result]
             return
+        training = module.training
+        module.eval()  # as it will be used: without dropout
         with _holding(weights, result), torch.no_grad(), torch.autocast(kind, torch.bfloat16):
             found, figures = validate()
+        module.train(training)
         report(step, spent, {f"valid {name}": value for name, value in figures.items()})
         if found < best_loss:
             best, best_loss = [weight.clone() for weight in result], found

@@ -161,6 +161,11 @@ def latents(model: MelodyVAE, windows: npt.NDArray[np.uint8]) -> tuple[Tensor, T
     return torch.cat([mu for mu, _ in parts]), torch.cat([sigma for _, sigma in parts])
 
 
+def near_mean(mu: Tensor, sigma: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Latents drawn close to the posterior's mean, [N, z]: with `POSTERIOR_SHARE` of its spread."""
+    return mu + POSTERIOR_SHARE * sigma * torch.randn(mu.shape, generator=generator).to(mu.device)
+
+
 def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int) -> Loss:
     """Third stage: the flow that carries noise to the bars of real melodies' latents.
 
@@ -175,8 +180,7 @@ def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Ge
 
     def loss(step: int, share: float) -> tuple[Tensor, Figures]:
         chosen = torch.from_numpy(rng.choice(len(mu), size=batch, p=corpus.weight))
-        z = mu[chosen] + POSTERIOR_SHARE * sigma[chosen] * torch.randn(batch, mu.shape[1], device=mu.device)
-        flow = prior.loss(z)
+        flow = prior.loss(near_mean(mu[chosen], sigma[chosen]))
         return flow, {"flow": flow.item()}
 
     return loss
@@ -185,7 +189,7 @@ def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Ge
 def prior_validation(prior: Prior, model: MelodyVAE, corpus: Corpus) -> Validate:
     """The flow's loss on latents of held-out windows, with the same noise and times at every call."""
     mu, sigma = latents(model, corpus.draw(np.random.default_rng(0), HELD_OUT["prior"]))
-    z = mu + POSTERIOR_SHARE * sigma * torch.randn(mu.shape, generator=torch.Generator().manual_seed(0)).to(mu.device)
+    z = near_mean(mu, sigma, torch.Generator().manual_seed(0))
 
     def validate() -> tuple[float, Figures]:
         with torch.random.fork_rng():
