@@ -187,6 +187,16 @@ def test_products_agree_with_double_precision(n_in: int, n_out: int, rows: int, 
     assert torch.equal(Product(weight)(wide[:, :n_in]), Product(weight)(wide[:, :n_in].contiguous()))
 
 
+@pytest.mark.parametrize(("n_in", "n_out"), [(2048, 4096), (1024, 90), (37, 100)])
+def test_a_row_does_not_depend_on_those_beside_it(n_in: int, n_out: int) -> None:
+    """The upper layer's product of the published size among them, where one row alone takes another way in oneDNN."""
+    torch.manual_seed(0)
+    product, x = Product(torch.randn(n_out, n_in)), torch.randn(300, n_in)
+    together = product(x)
+    for rows in (1, 2, 3, 16, 17, 100, 256, 257):
+        assert torch.equal(product(x[:rows]), together[:rows])
+
+
 def test_fast_core_takes_any_core_decoder_of_the_same_kind() -> None:
     """A single nn.LSTM of two layers, as other models may hold it."""
     torch.manual_seed(4)
