@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlencode
 
+import numpy as np
 import streamlit as st
 
 import emotion
@@ -29,7 +30,7 @@ from generator.harmony import by_bar
 from generator.jobs import BusyError, Composer, Job
 from generator.key import PITCH_NAMES
 from generator.link import Change, Heard, Recipe
-from generator.melody import FEWEST_NOTES, STEPS_PER_QUARTER, MelodyError, Tokens, notes
+from generator.melody import FEWEST_NOTES, STEPS, STEPS_PER_QUARTER, MelodyError, Tokens, notes
 from generator.takes import Shelf, Sound, Take
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ DOWNLOADS = {
     "musicxml": "application/vnd.recordare.musicxml+xml",
     "stems.zip": "application/zip",
 }
+NO_NOTES: Tokens = np.zeros(STEPS, np.uint8)
 CHANGES: dict[Change, str] = {"calmer": "spa", "brighter": "sunny", "denser": "grain", "sparser": "blur_on"}
 
 log = logging.getLogger(__name__)
@@ -139,8 +141,7 @@ def open_link(query: Mapping[str, str]) -> None:
         log.info("link refused: %s", error)
         st.session_state.problem = say("error_link")
         return
-    if len(recipe.moods) == 1:
-        st.session_state.first_mood = next(iter(recipe.moods))
+    st.session_state.first_mood = max(recipe.moods, key=recipe.moods.__getitem__)
     start(recipe, heard)
 
 
@@ -165,15 +166,17 @@ def choose_mood() -> dict[str, float] | None:
         label_visibility="collapsed",
     )
     if source == "pick":
-        return pick("picked", say("pick_label"), st.session_state.first_mood)
-    st.info(say("privacy"), icon=":material/lock:")
+        return pick("picked", say("pick_label"), say("plane_hint"), st.session_state.first_mood)
     if st.session_state.picture is None:
+        st.info(say("privacy"), icon=":material/lock:")
         ask_for_picture(source)
     return show_reading() if st.session_state.picture is not None else None
 
 
-def pick(key: str, label: str, first: str | None = None, here: plots.Place | None = None) -> dict[str, float] | None:
-    """The nine moods as buttons, and as a map where a tap between them mixes them.
+def pick(
+    key: str, label: str, hint: str, first: str | None = None, here: plots.Place | None = None
+) -> dict[str, float] | None:
+    """The nine moods as buttons, and as a map where a tap between them mixes them, or two sliders do.
 
     first: the mood to begin with. here: the place to begin with. Returns moods and weights, or None.
     """
@@ -189,14 +192,34 @@ def pick(key: str, label: str, first: str | None = None, here: plots.Place | Non
     chart = plots.plane(
         {each.name: (names[each.name], (each.valence, each.arousal)) for each in nine.values()},
         place or here,
-        (say("valence_axis"), say("arousal_axis")),
-        ink="#e9edeb" if st.context.theme.type == "dark" else "#26302f",
+        (say("unpleasant"), say("pleasant"), say("calm"), say("excited")),
+        ink(),
     )
-    st.caption(say("plane_hint"))
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(hint, width="content")
+        with st.popover(say("slide"), icon=":material/tune:", key=f"{key}_slide"):
+            sliders(key, place or here or (0.0, 0.0))
     st.vega_lite_chart(chart, key=f"{key}_map", on_select=lambda: tap(key), alt=say("plane_alt"))
     if name:
         return {name: 1.0}
     return emotion.strongest(moods_at(place)) if place else None
+
+
+def sliders(key: str, place: plots.Place) -> None:
+    """The map once more, for whoever has no pointer: how pleasant and how excited, in hundredths."""
+    state = st.session_state
+    for name, limits, at in zip(("valence", "arousal"), (plots.VALENCE, plots.AROUSAL), place, strict=True):
+        # Set from outside, since a tap moves them too: sliders begun anew at each change would lose the keyboard.
+        state[f"{key}_{name}"] = round(100 * at)
+        low, high = (round(100 * limit) for limit in limits)
+        st.slider(say(f"slide_{name}"), low, high, step=1, key=f"{key}_{name}", on_change=slide, args=(key,))
+
+
+def slide(key: str) -> None:
+    """A slider moves the place, away from any mood."""
+    state = st.session_state
+    place = state[f"{key}_valence"] / 100, state[f"{key}_arousal"] / 100
+    state.taps[key] = (state.taps.get(key, (0,))[0] + 1, None, place)
 
 
 def tap(key: str) -> None:
@@ -252,12 +275,14 @@ def show_reading() -> dict[str, float] | None:
     reading, shown = state.reading
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        st.image(shown, caption=say("reading_caption"))
+        st.image(shown, caption=say("reading_caption"), alt=say("reading_alt"))
         st.button(say("forget"), on_click=forget_picture, icon=":material/delete:", width="stretch")
     with right:
-        st.markdown(f"**{say('expressions_heading')}**")
-        expressions = {say(f"expression_{name}"): share for name, share in reading.expressions.items()}
-        st.vega_lite_chart(plots.shares(expressions))
+        names = labels("expression", reading.ranked)
+        likely, other, *_ = names.values()
+        st.markdown(say(f"sure_{reading.sure}", name=likely, other=other))
+        shares = {name: reading.expressions[expression] for expression, name in names.items()}
+        st.vega_lite_chart(plots.shares(shares, ink()))
         moods = emotion.strongest(reading.moods)
         st.markdown(f"**{say('moods_heading')}:** {mood_mix(moods)}")
         st.caption(say("recogniser", name=say(f"recogniser_{reading.recogniser}")))
@@ -273,7 +298,7 @@ def show_reading() -> dict[str, float] | None:
         if face != reading.face and try_to_read(state.picture, face) is None:
             st.rerun()
     here = among_moods((reading.valence, reading.arousal))
-    return pick(f"corrected_{state.pictures}", say("correct_label"), here=here) or moods
+    return pick(f"corrected_{state.pictures}", say("correct_label"), say("reading_hint"), here=here) or moods
 
 
 def forget_picture() -> None:
@@ -432,7 +457,7 @@ def read_again() -> None:
         state.problem = say(problem)
 
 
-@st.fragment(run_every=0.5)
+@st.fragment(run_every=0.25)
 def watch() -> None:
     """Show the job's rounds as they come, without running the rest of the page again; then take the piece over."""
     job: Job | None = st.session_state.job
@@ -444,12 +469,13 @@ def watch() -> None:
     rounds = list(job.rounds)
     if rounds:
         said = say("stopping" if job.stopped else "round", number=rounds[-1].number)
-        st.progress(min(len(rounds) / (job.recipe.rounds + 1), 1.0), said)
-        draw_roll("roll_now", rounds[-1].tokens)
-        st.html(draw_curves(rounds))
+    elif job.started.is_set():
+        said = say("drafting")
     else:
         ahead = composer().ahead(job)
-        st.progress(0.0, say("waiting", ahead=ahead) if ahead else say("preparing"))
+        said = say("waiting", ahead=ahead) if ahead else say("preparing")
+    st.progress(min(len(rounds) / (job.recipe.rounds + 1), 1.0), said)
+    draw_roll("roll_now", rounds[-1].tokens if rounds else NO_NOTES)
     st.button(
         say("stop" if job.started.is_set() else "cancel"),
         key="stop",
@@ -457,6 +483,8 @@ def watch() -> None:
         disabled=job.stopped,
         on_click=job.stop,
     )
+    if rounds:
+        st.html(draw_curves(rounds))
 
 
 def take_over(job: Job) -> None:
@@ -547,7 +575,7 @@ def ask_how_to_hear(take: Take, number: int) -> tuple[Heard, bool]:
     state = st.session_state
     usual: Heard = state.heard[number]
     parts = switch("parts", number, get_args(Parts)[::-1], usual.parts)
-    version = switch("version", number, ("after", "before"), "after")
+    version = switch("version", number, ("before", "after"), "after")
     st.toggle(say("loop"), key="loop")
     with st.popover(say("playing"), icon=":material/piano:", key="playing_popover"):
         leads = {"": say("lead_usual")} | labels("lead", take.plain.leads)
@@ -660,9 +688,8 @@ def take_away(take: Take, heard: Heard, first: bool, sound: Sound) -> None:
                 st.download_button(label, data, f"{name}.{kind}", mime, on_click="ignore", width="stretch", key=kind)
         with st.popover(say("link"), icon=":material/link:", key="link_popover"):
             st.write(say("link_text"))
-            st.code(
-                f"{(st.context.url or '').split('?')[0]}?{urlencode(query, safe=':,')}", language=None, wrap_lines=True
-            )
+            page = (st.context.url or "").split("?")[0].rstrip("/")
+            st.code(f"{page}/?{urlencode(query, safe=':,')}", language=None, wrap_lines=True)
 
 
 # --- The page --------------------------------------------------------------------------------------------------------
@@ -680,18 +707,34 @@ def about() -> None:
     st.markdown(say("about_text"))
 
 
-# The charts' own buttons would lie over what stands above them. What Streamlit says of files is English, and their
-# labels say it better. Its captions, and white on the dark theme's light primary colour, have too little contrast for
-# WCAG AA. Korean is broken between words, as people write it. A screen reader wants to know the language.
+# The charts' own buttons would lie over what stands above them. What Streamlit says by itself is English: here it is
+# said in the visitor's language, or left out where labels say it already. Its captions, white on the dark theme's light
+# primary colour, and a plain button under the mouse have too little contrast for WCAG AA. A link is copied without a
+# mouse to hover over it. Korean is broken between words, as people write it. A screen reader wants the language named.
 CSS = """<style>
-[data-testid="stElementToolbar"], [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
+[data-testid="stElementToolbar"], [data-testid="stFileUploaderDropzoneInstructions"], [data-testid="InputInstructions"],
+[data-testid="stCameraInputWebcamComponent"] p { display: none; }
+[data-testid="stFileUploaderDropzone"] button p, [data-testid="stCameraInputButton"], [data-testid="stSkipToContent"] {
+  font-size: 0;
+}
+[data-testid="stFileUploaderDropzone"] button p::after { font-size: 0.875rem; content: "%s"; }
+[data-testid="stCameraInputButton"]::after { font-size: 1rem; content: "%s"; }
+[data-testid="stSkipToContent"]::after { font-size: 1rem; content: "%s"; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: %s; opacity: 1; }
-:lang(ko) { word-break: keep-all; overflow-wrap: anywhere; }
 %s
+button[kind="tertiary"], button[kind="tertiary"] * { color: inherit !important; }
+[data-testid="stCode"] > div, [data-testid="stCode"] > div > div { visibility: visible; }
+:lang(ko) { word-break: keep-all; overflow-wrap: anywhere; }
+@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
 </style>
 <script>document.documentElement.lang = "%s";</script>"""
 LIGHT = ("#58615f", "")
 DARK = ("#adb7b4", '[data-testid="stBaseButton-primary"]:enabled * { color: #14191b; }')
+
+
+def ink() -> str:
+    """The theme's text colour, for charts: Streamlit writes in them too palely for WCAG AA."""
+    return "#e9edeb" if st.context.theme.type == "dark" else "#26302f"
 
 
 def main() -> None:
@@ -699,7 +742,7 @@ def main() -> None:
     begin_session()
     composer()
     colours = DARK if st.context.theme.type == "dark" else LIGHT
-    st.html(CSS % (*colours, language()), unsafe_allow_javascript=True)
+    st.html(CSS % (say("upload"), say("shoot"), say("skip"), *colours, language()), unsafe_allow_javascript=True)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title("Maeum 마음", anchor=False, width="content")
         st.segmented_control(

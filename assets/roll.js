@@ -28,7 +28,7 @@ function draw(svg, data) {
   for (let pitch = low; pitch <= high; pitch++) {
     if (pitch % 12 !== 0) continue;
     add(svg, "line", { class: "octave", x1: 0, x2: "100%", y1: y(pitch) + row / 2, y2: y(pitch) + row / 2 });
-    add(svg, "text", { class: "small", x: 2, y: y(pitch) + row / 2 - 3 }, `C${pitch / 12 - 1}`);
+    add(svg, "text", { class: "small octave-name", x: -4, y: y(pitch) + row / 2 + 4 }, `C${pitch / 12 - 1}`);
   }
   for (let bar = 0; bar <= 16; bar++) {
     const phrase = bar % 4 === 0;
@@ -54,6 +54,10 @@ function draw(svg, data) {
   });
 }
 
+// Bring the roll, and with it what stands just above, into a view that it is out of: on a phone it is drawn below the fold.
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const reveal = (svg) => svg.scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
+
 // Player and data change each at its own time. Every sound has an address of its own, so whether the two belong together
 // is learnt by a sound's first address; should that ever be the wrong one, they are taken for each other after a while.
 const PATIENCE = 3000; // ms
@@ -74,12 +78,12 @@ function agree(held, source, data) {
 // Streamlit's player goes to its start once it knows its length; what it does so shortly after is undone.
 const SETTLES = 500; // ms
 
-function join(held, audio, data) {
+function join(svg, held, audio, data) {
   held.goal = null;
   if (held.take === data.take) {
     if (held.step > 0 && held.step < STEPS) held.goal = { time: held.step * data.seconds, until: performance.now() + SETTLES };
     if (!held.playing) audio.pause(); // A new take begins to play by itself, where the browser allows that.
-  }
+  } else reveal(svg);
   Object.assign(held, { audio, source: audio.currentSrc, take: data.take });
 }
 
@@ -88,11 +92,14 @@ export default function ({ data, parentElement }) {
   svg.replaceChildren();
   svg.setAttribute("aria-label", data.label);
   const notes = draw(svg, data);
-  if (!data.seconds) return;
+  if (!data.seconds) {
+    if (!svg.held) reveal(svg);
+    svg.held = true;
+    return;
+  }
 
   const held = (svg.held ??= { step: 0, playing: true, sources: new Map() }); // it outlives this call
   const line = add(svg, "line", { class: "now", x1: 0, x2: 0, y1: TOP - 4, y2: HEIGHT - BOTTOM });
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const player = () => document.querySelector(`${data.player} audio`);
   let frame = 0;
   const show = (step) => {
@@ -100,13 +107,13 @@ export default function ({ data, parentElement }) {
     if (line.getAttribute("x1") === shown) return;
     line.setAttribute("x1", shown);
     line.setAttribute("x2", shown);
-    for (const { note, start, end } of notes) note.classList.toggle("sounding", start <= step && step < end);
+    for (const { note, start, end } of notes) note.classList.toggle("sounding", !calm.matches && start <= step && step < end);
   };
   const follow = () => {
     frame = requestAnimationFrame(follow);
     const audio = player();
     if (audio && audio.readyState >= HTMLMediaElement.HAVE_METADATA && agree(held, audio.currentSrc, data)) {
-      if (audio !== held.audio || audio.currentSrc !== held.source) join(held, audio, data);
+      if (audio !== held.audio || audio.currentSrc !== held.source) join(svg, held, audio, data);
       audio.loop = data.loop;
       if (held.goal && audio.currentTime < held.goal.time) audio.currentTime = held.goal.time;
       if (held.goal && performance.now() > held.goal.until) held.goal = null;
@@ -120,6 +127,7 @@ export default function ({ data, parentElement }) {
     const box = svg.getBoundingClientRect();
     if (audio) audio.currentTime = ((event.clientX - box.left) / box.width) * STEPS * data.seconds;
   };
+  svg.classList.add("seeks");
   svg.addEventListener("click", seek);
   follow();
   return () => {

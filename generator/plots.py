@@ -13,23 +13,37 @@ from typing import Any
 
 Chart = dict[str, Any]  # a Vega-Lite specification
 
-VALENCE, AROUSAL = (-0.95, 1.0), (-0.8, 0.7)  # What the plane shows of -1..1: all nine moods, and some air.
+# What the plane shows: all nine moods of -1..1, and beside them room for their names, on a narrow phone too.
+VALENCE, AROUSAL = (-1.1, 1.15), (-0.8, 0.7)
 TAP = "tap"  # The name of the plane's selection.
 GRID = 0.1  # Between the places where a tap can land; a tap this near to a mood is that mood.
 
 Place = tuple[float, float]
 
+# Where the plane's four ends are written: left, right, bottom, top.
+ENDS: tuple[tuple[Place, Chart], ...] = (
+    ((VALENCE[0], 0), {"dy": -9}),
+    ((VALENCE[1], 0), {"dy": -9, "align": "right"}),
+    ((0, AROUSAL[0]), {"dx": 6, "dy": -6}),
+    ((0, AROUSAL[1]), {"dx": 6, "dy": 8}),
+)
+PLACE: Chart = {
+    axis: {"field": name, "type": "quantitative", "scale": {"domain": list(limits)}, "axis": None}
+    for axis, name, limits in (("x", "valence", VALENCE), ("y", "arousal", AROUSAL))
+}
+
 
 def plane(
-    moods: Mapping[str, tuple[str, Place]], here: Place | None, titles: tuple[str, str], ink: str = "black"
+    moods: Mapping[str, tuple[str, Place]], here: Place | None, ends: tuple[str, str, str, str], ink: str = "black"
 ) -> Chart:
     """The moods in the valence-arousal plane, and a ring where the visitor is.
 
-    moods: by name, what to write beside it and its (valence, arousal). titles: of the two axes. ink: of all writing.
+    moods: by name, what to write beside it and its (valence, arousal). ends: what lies left, right, at the bottom and
+    at the top. ink: of all writing.
     The selection `tap` has the `name` of the mood nearest to the tap, or "" between them, `valence` and `arousal`.
     """
     places = [place for _, place in moods.values()]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, "label": label, "valence": place[0], "arousal": place[1]}
         for name, (label, place) in moods.items()
     ]
@@ -42,38 +56,40 @@ def plane(
     ]
     ring = [] if here is None else [{"valence": here[0], "arousal": here[1]}]
     tap = {"type": "point", "fields": ["name", "valence", "arousal"], "nearest": True, "toggle": False}
-    x, y = _axis("valence", titles[0], VALENCE), _axis("arousal", titles[1], AROUSAL)
-    place: Chart = {"x": x, "y": y}
     thin: Chart = {"type": "rule", "color": ink, "opacity": 0.15}
+    # Names stand on the outer side of their dots, where no line crosses them.
+    left, right = ([row for row in rows if (row["valence"] < 0) == outer] for outer in (True, False))
     return {
         "height": 330,
         "layer": [
-            {"data": {"values": [{"valence": 0}]}, "mark": thin, "encoding": {"x": x}},
-            {"data": {"values": [{"arousal": 0}]}, "mark": thin, "encoding": {"y": y}},
-            {"data": {"values": rows}, "mark": {"type": "circle", "size": 110, "opacity": 0.9}, "encoding": place},
-            {
-                "data": {"values": rows},
-                "mark": {"type": "text", "align": "left", "dx": 14, "fontSize": 13, "color": ink},
-                "encoding": place | {"text": {"field": "label", "type": "nominal"}},
-            },
+            {"data": {"values": [{"valence": 0}]}, "mark": thin, "encoding": {"x": PLACE["x"]}},
+            {"data": {"values": [{"arousal": 0}]}, "mark": thin, "encoding": {"y": PLACE["y"]}},
+            *(
+                _words([{"valence": at[0], "arousal": at[1], "label": end}], ink, opacity=0.75, fontSize=13, **style)
+                for end, (at, style) in zip(ends, ENDS, strict=True)
+            ),
+            {"data": {"values": rows}, "mark": {"type": "circle", "size": 110, "opacity": 0.9}, "encoding": PLACE},
+            _words(left, ink, fontSize=13, align="right", dx=-14),
+            _words(right, ink, fontSize=13, dx=14),
             {
                 "data": {"values": ring},
-                "mark": {"type": "point", "size": 420, "strokeWidth": 2.5, "color": ink, "opacity": 1},
-                "encoding": place,
+                "mark": {"type": "point", "size": 340, "strokeWidth": 2.5, "color": ink, "opacity": 1},
+                "encoding": PLACE,
             },
             {
                 "data": {"values": rows + between},
                 "params": [{"name": TAP, "select": tap}],
-                "mark": {"type": "point", "opacity": 0, "size": 60},
-                "encoding": place,
+                "mark": {"type": "point", "opacity": 0, "size": 60, "cursor": "pointer"},
+                "encoding": PLACE,
             },
         ],
     }
 
 
-def _axis(name: str, title: str, limits: tuple[float, float]) -> Chart:
-    plain = {"labels": False, "ticks": False, "grid": False, "domain": False}
-    return {"field": name, "type": "quantitative", "title": title, "scale": {"domain": list(limits)}, "axis": plain}
+def _words(rows: list[dict[str, Any]], ink: str, **style: object) -> Chart:
+    """The labels of rows at their places."""
+    mark = {"type": "text", "color": ink, "align": "left"} | style
+    return {"data": {"values": rows}, "mark": mark, "encoding": PLACE | {"text": {"field": "label", "type": "nominal"}}}
 
 
 def curves(series: Mapping[str, Sequence[float]]) -> str:
@@ -104,11 +120,11 @@ def _curve(name: str, values: Sequence[float]) -> str:
 </div></div>"""
 
 
-def shares(values: Mapping[str, float]) -> Chart:
-    """Named shares (0..1) as bars, the largest first, each with its name and per cent before it."""
+def shares(values: Mapping[str, float], ink: str = "black") -> Chart:
+    """Named shares (0..1) as bars, the largest first, each with its name and per cent before it in that ink."""
     ranked = sorted(values.items(), key=lambda item: -item[1])
     rows = [{"name": f"{name} {share:.0%}", "share": share} for name, share in ranked]
-    names = {"labelLimit": 150, "labelFontSize": 13, "ticks": False, "domain": False}
+    names = {"labelLimit": 150, "labelFontSize": 13, "labelColor": ink, "ticks": False, "domain": False}
     return {
         "height": 24 * len(rows),
         "data": {"values": rows},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,18 @@ def test_language_switch_changes_every_text_and_keeps_the_mood() -> None:
     assert "우울함" in words(page)
     assert "Gloomy" not in words(page)
     assert [button.label for button in page.button] == ["작곡하기", "Maeum에 대하여"]
+
+
+def test_sliders_mix_moods_without_a_pointer_and_a_mood_moves_them_back() -> None:
+    page = open_page()
+    peaceful = emotion.category("peaceful")
+    assert by_key(page.slider, "picked_valence").value == round(100 * peaceful.valence)
+    by_key(page.slider, "picked_arousal").set_value(-50).run()
+    assert re.search(r"Composing for: \*\*Peaceful \d+% · Clear \d+%", words(page))
+    assert by_label(page.button_group, "Choose one of nine moods").value is None
+    pick(page, "gloomy")
+    assert by_key(page.slider, "picked_arousal").value == round(100 * emotion.category("gloomy").arousal)
+    assert "Composing for: **Gloomy**" in words(page)
 
 
 def test_without_a_mood_there_is_nothing_to_compose() -> None:

@@ -12,14 +12,12 @@ from generator import plots
 
 def plane(here: tuple[float, float] | None = None) -> dict[str, Any]:
     moods = {each.name: (each.korean, (each.valence, each.arousal)) for each in emotion.categories().values()}
-    return plots.plane(moods, here, ("valence", "arousal"))
+    return plots.plane(moods, here, ("unpleasant", "pleasant", "calm", "excited"))
 
 
-def marks(chart: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    """The rows of the first layer of that kind of mark."""
-    layer = next(layer for layer in chart["layer"] if layer["mark"]["type"] == kind)
-    rows: list[dict[str, Any]] = layer["data"]["values"]
-    return rows
+def marks(chart: dict[str, Any], kind: str) -> list[list[dict[str, Any]]]:
+    """The rows of each layer of that kind of mark."""
+    return [layer["data"]["values"] for layer in chart["layer"] if layer["mark"]["type"] == kind]
 
 
 def test_charts_are_valid_vega_lite() -> None:
@@ -31,11 +29,13 @@ def test_charts_are_valid_vega_lite() -> None:
 
 
 def test_every_mood_is_inside_the_plane_and_has_its_name() -> None:
-    rows = marks(plane(), "circle")
+    (rows,) = marks(plane(), "circle")
     assert {row["name"] for row in rows} == set(emotion.categories())
     assert all(plots.VALENCE[0] < row["valence"] < plots.VALENCE[1] for row in rows)
     assert all(plots.AROUSAL[0] < row["arousal"] < plots.AROUSAL[1] for row in rows)
-    assert "평화로움" in {row["label"] for row in marks(plane(), "text")}
+    written = [row["label"] for layer in marks(plane(), "text") for row in layer]
+    ends = ["unpleasant", "pleasant", "calm", "excited"]
+    assert sorted(written) == sorted(ends + [each.korean for each in emotion.categories().values()])
 
 
 def test_a_tap_on_a_mood_hits_that_mood_and_a_tap_elsewhere_none() -> None:
@@ -50,8 +50,8 @@ def test_a_tap_on_a_mood_hits_that_mood_and_a_tap_elsewhere_none() -> None:
 
 
 def test_the_ring_stands_where_the_visitor_is_and_nowhere_without_one() -> None:
-    assert marks(plane((0.5, -0.25)), "point")[0] == {"valence": 0.5, "arousal": -0.25}
-    assert marks(plane(), "point") == []
+    assert marks(plane((0.5, -0.25)), "point")[0] == [{"valence": 0.5, "arousal": -0.25}]
+    assert marks(plane(), "point")[0] == []
 
 
 def test_shares_are_told_largest_first_with_their_per_cent() -> None:
