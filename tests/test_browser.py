@@ -250,7 +250,7 @@ def test_upload_of_wrong_files_then_of_a_photo(open_page: OpenPage, photo: Path,
     page.get_by_text("No face was found in this picture").wait_for()
     expect(page.get_by_role("button", name="Compose", exact=True)).to_be_disabled()
     page.locator("input[type=file]").set_input_files(photo)
-    page.get_by_text("This looks happy, quite surely.").wait_for()
+    page.get_by_text("This looks happy: fairly certain.").wait_for()
     page.get_by_text("Moods that fit").wait_for()
     expect(page.get_by_role("button", name="Compose", exact=True)).to_be_enabled()
 
@@ -376,7 +376,7 @@ def test_stop_keeps_the_best_so_far(open_page: OpenPage) -> None:
     assert 1 <= rounds < 30
     assert page.get_by_role("button", name="Compose", exact=True).is_enabled()
     page.get_by_text("Details: how the tune was refined").click()
-    page.get_by_text(f"over {rounds} rounds").wait_for()
+    page.get_by_text(f"Rounds: {rounds}.").wait_for()
 
 
 def test_own_tune_in_another_mood(open_page: OpenPage, tmp_path: Path) -> None:
