@@ -723,7 +723,8 @@ CSS = """<style>
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: %s; opacity: 1; }
 %s
 button[kind="tertiary"], button[kind="tertiary"] * { color: inherit !important; }
-[data-testid="stCode"] > div, [data-testid="stCode"] > div > div { visibility: visible !important; }
+[data-testid="stCode"] > div,
+[data-testid="stCode"] > div > div { visibility: visible !important; opacity: 1 !important; }
 :lang(ko) { word-break: keep-all; overflow-wrap: anywhere; }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
 </style>
