@@ -190,11 +190,12 @@ def _best_paths(
 
 def _bonus(cadence: Floats, parts: int) -> Floats:
     """Bonus [16 * parts, S] of each stretch for cadences [16, S]: a bar's is shared by its parts, but the chord that
-    leads to a close is wanted in the bar's last one."""
+    leads to a close is wanted in the bar's last one, and the piece's own close is wanted whole in its last one."""
     bonus = np.repeat(cadence / parts, parts, axis=0)
     for bar in _LEADING_BARS:
         bonus[bar * parts : (bar + 1) * parts] = 0.0
         bonus[(bar + 1) * parts - 1] = cadence[bar]
+    bonus[-1] = cadence[-1]
     return bonus
 
 

@@ -12,6 +12,7 @@ from generator import harmony, key
 from generator.harmony import CHORD_QUALITIES, chords_of, infer_chords
 from generator.key import Key
 from generator.melody import Tokens
+from tests.tunes import random_tune
 
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -167,6 +168,12 @@ def test_half_bars_close_with_the_dominant_just_before_the_tonic() -> None:
     assert [chord.numeral for chord in chords[-4:]] == ["IV", "V7", "I", "I"]
     assert harmony.by_bar(chords)[-2:] == ["F (IV) G7 (V7)", "C (I)"]
     assert harmony.by_bar(infer_chords(TWINKLE))[0] == "C (I)"
+
+
+def test_nearly_every_tune_is_closed_on_its_tonic() -> None:
+    """Tunes that end anywhere, whose last half bar may ask for another chord."""
+    tunes = [random_tune(seed) for seed in range(100)]
+    assert np.mean([numerals(each, half_bars=True)[-1] in ("I", "i") for each in tunes]) > 0.9
 
 
 def test_silence_gets_chords_too() -> None:
