@@ -108,8 +108,14 @@ def encode_wav(samples: Samples, tags: Mapping[str, str] | None = None) -> bytes
     with soundfile.SoundFile(out, "w", SAMPLE_RATE, samples.shape[1], "PCM_16", format="WAV") as file:
         for name, text in (tags or {}).items():
             setattr(file, name, text)
-        file.write(samples)
+        file.write(pcm(samples))
     return out.getvalue()
+
+
+def pcm(samples: Samples) -> npt.NDArray[np.int16]:
+    """Float samples -1..1 as 16-bit integers, rounded and clipped; libsndfile's own conversion is five times slower."""
+    scaled = samples * np.float32(32_768)
+    return np.clip(np.rint(scaled, out=scaled), -32_768, 32_767, out=scaled).astype("<i2")
 
 
 def _prepared(midi: bytes, renderer: Renderer) -> bytes:
@@ -186,7 +192,7 @@ def _fluidsynth(midi: bytes, renderer: Renderer) -> Samples:
 def _decode_wav(wav: bytes, renderer: Renderer) -> Samples:
     import soundfile
 
-    samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32", always_2d=True)
+    samples, rate = soundfile.read(io.BytesIO(wav), dtype="int16", always_2d=True)
     if rate != SAMPLE_RATE or samples.shape[1] != 2:
         raise AudioError(f"{renderer} gave {samples.shape[1]} channels at {rate} Hz, not 2 at {SAMPLE_RATE}; update it")
-    return np.asarray(samples, np.float32)
+    return np.asarray(samples * np.float32(1 / 32_768))

@@ -87,8 +87,7 @@ def mp3_file(samples: audio.Samples, title: Title) -> bytes:
     encoder.set_channels(2)
     encoder.set_quality(4)
     encoder.silence()
-    pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
-    return id3(title) + bytes(encoder.encode(pcm)) + bytes(encoder.flush())
+    return id3(title) + bytes(encoder.encode(audio.pcm(samples).tobytes())) + bytes(encoder.flush())
 
 
 def id3(title: Title) -> bytes:

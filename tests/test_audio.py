@@ -111,6 +111,14 @@ def test_tags_are_in_the_file() -> None:
         assert (file.title, file.artist) == ("peaceful 7", "Maeum")
 
 
+def test_sixteen_bits_are_rounded_and_never_wrap() -> None:
+    step = 1 / 32_768
+    samples = np.array([[0.0, 0.6 * step], [-0.6 * step, 1.0], [-1.0, 1.5], [-1.5, 0.5]], np.float32)
+    expected = [[0, 1], [-1, 32_767], [-32_768, 32_767], [-32_768, 16_384]]
+    assert np.array_equal(soundfile.read(io.BytesIO(audio.encode_wav(samples)), dtype="int16")[0], expected)
+    assert samples[1, 1] == 1.0, "its argument is left alone"
+
+
 @pytest.mark.parametrize("peak", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_limiter_holds_the_ceiling_and_leaves_quiet_alone(peak: float, seed: int) -> None:
