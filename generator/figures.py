@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 BARS = 16
 RATE = 24_000  # Hz, of the spectrogram: half the sound's own
 FLOOR = -70  # dB under the loudest band
-COLOURS = {"Melody": "#1b6f6a", "Chords": "#c98a2b", "Bass": "#7a4fa3", "Pad": "#9aa7b1"}
+COLOURS = {"Melody": "#1b6f6a", "Chords": "#c98a2b", "Bass": "#7a4fa3", "Pad": "#9aa7b1", "Drums": "#333333"}
+GAP = 0.015  # bars between a note and the next
+DRUM_ROW = 1.8  # semitones from one drum's row to the next, under the notes
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ def sheet(pieces: Sequence[Played]) -> Figure:
     figure = Figure(figsize=(19, 5.4 * rows), layout="constrained")
     axes = figure.subplots(2 * rows, 3, squeeze=False, height_ratios=(3, 2) * rows)
     most = 1.25 * max(int(_onsets_by_bar(played.tokens).max(initial=1)) for played in pieces)
+    spans = [_span(played.piece) for played in pieces]
+    span = min(low for low, _ in spans), max(high for _, high in spans)
     for index, played in enumerate(pieces):
         row, column = divmod(index, 3)
         above, below = axes[2 * row, column], axes[2 * row + 1, column]
-        draw_roll(above, played, names=False)
-        above.set_ylim(26, 100)
-        above.set_yticks(range(36, 100, 12), [f"C{octave}" for octave in range(2, 8)])
+        draw_roll(above, played, span)
         above.set_xlabel("")
         above.set_title(f"{played.title}, {played.tempo:.0f} bpm")
         draw_spectrogram(below, played, most)
@@ -86,28 +88,33 @@ def png(figure: Figure, dots: int = 110) -> bytes:
     return out.getvalue()
 
 
-def draw_roll(axes: Axes, played: Played, names: bool = True) -> None:
-    """The piano roll over 16 bars: every part's notes, the melody in front; chord names above if `names`."""
+def draw_roll(axes: Axes, played: Played, span: tuple[int, int] | None = None) -> None:
+    """The piano roll over 16 bars: every part's notes, the melody in front, drums in rows of their own below, chord
+    names above. `span`: lowest and highest pitch of a scale that pieces share; there is no room for names then."""
     bar = 240.0 / played.tempo  # seconds
+    low, high = span or _span(played.piece)
+    floor = low - 2.0
     for track in played.piece.instruments:
-        if track.is_drum or track.name == "Melody":
+        if track.name == "Melody":
             continue
-        bars = [((note.start / bar), (note.end - note.start) / bar, note.pitch) for note in track.notes]
-        _rectangles(axes, bars, COLOURS.get(track.name, "grey"), 0.45, track.name)
+        rows: dict[int, float] = {pitch: pitch for pitch in _pitches(track)}
+        if track.is_drum:
+            rows = {drum: low - 3 - DRUM_ROW * place for place, drum in enumerate(sorted(rows, reverse=True))}
+            floor = min(rows.values(), default=floor) - 1
+        bars = [((note.start / bar), (note.end - note.start) / bar, rows[note.pitch]) for note in track.notes]
+        _rectangles(axes, bars, COLOURS[track.name], 0.8 if track.is_drum else 0.45, track.name)
     lead = [(start / 16, (end - start) / 16, pitch) for pitch, start, end in melody.notes(played.tokens).tolist()]
     _rectangles(axes, lead, COLOURS["Melody"], 1.0, "Melody")
-    pitches = [pitch for track in played.piece.instruments if not track.is_drum for pitch in _pitches(track)]
-    low, high = (min(pitches), max(pitches)) if pitches else (48, 72)
-    axes.set_ylim(low - 2, high + (7 if names else 3))
+    axes.set_ylim(low - 3 - 3 * DRUM_ROW if span else floor, high + (3 if span else 7))
     octaves = [pitch for pitch in range(24, 109, 12) if low - 2 <= pitch <= high + 2]
     axes.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
     axes.set_ylabel("pitch")
-    if names:
+    if not span:
         width = BARS / len(played.chords)
         for index, name in enumerate(played.chords):
             if not index or name != played.chords[index - 1] or index * width % 1 == 0:
                 axes.text(index * width + 0.06, high + 2.0, name.replace("b", "♭").replace("#", "♯"), fontsize=8)
-        axes.legend(loc="lower right", fontsize=8, ncols=4, framealpha=0.9)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, ncols=5, frameon=False)
     _bar_axis(axes)
 
 
@@ -142,18 +149,23 @@ def _onsets_by_bar(tokens: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return np.bincount(melody.notes(tokens)[:, 1] // 16, minlength=BARS)
 
 
+def _span(piece: pretty_midi.PrettyMIDI) -> tuple[int, int]:
+    """The lowest and the highest note of a piece but for drums."""
+    pitches = [pitch for track in piece.instruments if not track.is_drum for pitch in _pitches(track)]
+    return min(pitches, default=48), max(pitches, default=72)
+
+
 def _pitches(track: pretty_midi.Instrument) -> list[int]:
     return [note.pitch for note in track.notes]
 
 
-def _rectangles(axes: Axes, bars: list[tuple[float, float, int]], colour: str, opacity: float, name: str) -> None:
-    """Notes as (start in bars, length in bars, pitch)."""
+def _rectangles(axes: Axes, bars: list[tuple[float, float, float]], colour: str, opacity: float, name: str) -> None:
+    """Notes as (start in bars, length in bars, pitch); a gap keeps repeated ones apart."""
     from matplotlib.collections import PolyCollection
 
-    shapes = [[(x, y - 0.45), (x + width, y - 0.45), (x + width, y + 0.45), (x, y + 0.45)] for x, width, y in bars]
-    axes.add_collection(
-        PolyCollection(shapes, facecolor=colour, alpha=opacity, linewidth=0.3, edgecolor="w", label=name)
-    )
+    boxes = [(x, x + max(width - GAP, GAP), y - 0.55, y + 0.55) for x, width, y in bars]
+    shapes = [[(x, low), (end, low), (end, high), (x, high)] for x, end, low, high in boxes]
+    axes.add_collection(PolyCollection(shapes, facecolor=colour, alpha=opacity, linewidth=0, label=name))
 
 
 def _bar_axis(axes: Axes) -> None:

@@ -17,7 +17,7 @@ from generator import audio, figures, harmony, mastering, melody, styles
 from generator.arrange import arrange
 from generator.figures import Played
 from generator.files import Title, midi_file
-from generator.sound_report import Sound, measure
+from generator.sound_report import HEAD, Sound, measure, row, summary
 from tests.tunes import random_tune
 
 MOODS = tuple(emotion.categories().values())
@@ -64,17 +64,21 @@ def test_busier_moods_sound_busier() -> None:
 def played() -> Played:
     tokens = random_tune(4)
     home, chords = harmony.harmony_key(tokens), harmony.infer_chords(tokens)
-    piece = arrange(tokens, chords, 100, styles.style("clear"), 1, key=home)
-    midi = midi_file(piece, Title("clear", 1, 100, home))
+    piece = arrange(tokens, chords, 100, styles.style("dark"), 1, key=home)
+    midi = midi_file(piece, Title("dark", 1, 100, home))
     samples = mastering.master(audio.performance(midi, audio.package_renderer()), audio.SAMPLE_RATE)
-    return Played("Clear 1", tokens, [chord.name for chord in chords], 100, 4.7, piece, samples)
+    return Played("Dark 1", tokens, [chord.name for chord in chords], 100, 4.7, piece, samples)
 
 
 def test_piano_roll_shows_every_note_chord_and_bar() -> None:
     above, below = figures.picture(played()).axes[:2]
     drawn = {c.get_label(): len(c.get_paths()) for c in above.collections}
-    expected = {track.name: len(track.notes) for track in played().piece.instruments if not track.is_drum}
-    assert drawn == expected
+    assert drawn == {track.name: len(track.notes) for track in played().piece.instruments}
+    assert list(drawn) == ["Chords", "Bass", "Pad", "Drums", "Melody"]
+    drums = [path.get_extents() for c in above.collections if c.get_label() == "Drums" for path in c.get_paths()]
+    notes = [path.get_extents() for c in above.collections if c.get_label() != "Drums" for path in c.get_paths()]
+    assert max(box.ymax for box in drums) < min(box.ymin for box in notes), "in rows of their own"
+    assert above.get_ylim()[0] < min(box.ymin for box in drums)
     names = [text.get_text().replace("♭", "b").replace("♯", "#") for text in above.texts]
     assert names == list(played().chords)
     lines = {round(float(line.get_xdata()[0]), 3) for line in above.lines}  # type: ignore[arg-type, index]
@@ -102,3 +106,16 @@ def test_sheet_leaves_the_rest_of_its_last_row_empty() -> None:
     figure = figures.sheet([played()] * 4)
     visible = [axes for axes in figure.axes if axes.axison]
     assert len(visible) == 4 * 3
+
+
+def test_the_report_is_a_table_and_sentences_to_paste() -> None:
+    good = Sound(-16.0, -2.5, False, True, 0, 0.0, 100.0, True, 2.0, True, True, True)
+    poor = Sound(-16.4, -1.5, True, False, 3, 0.02, 130.0, False, 3.0, False, True, False)
+    line = row("dark", [good, poor], [0.4, 0.5], 2.014)
+    assert line == "| dark | -1.50 | 1 of 2 | 1 of 2 | 2.50 (2.01) | .45 (.50) |"
+    assert {text.count("|") for text in [*HEAD.splitlines(), line]} == {7}
+    said = summary([good, poor], 0.9571)
+    for words in ("-16.40 to -16.00 LUFS", "at most -1.50 dBTP", "tempo heard in 1, mode in 1", "silent in 1; 3 notes"):
+        assert words in said
+    assert "seconds on .020" in said
+    assert "correlate .957" in said
