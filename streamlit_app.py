@@ -625,7 +625,7 @@ def in_words(take: Take, first: bool, tempo: float) -> str:
 
 
 def table(take: Take) -> str:
-    """A table, in Markdown, of what was asked for, what the best start had, and what was reached."""
+    """A table, in Markdown, of what was asked for, what the first draft had, and what was reached."""
     wanted, before, after = take.targets, take.before, take.reached
     rows = [
         ("density", *(f"{each.density:.1f}" for each in (wanted, before, after))),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generator.key import transpose
-from generator.losses import LOSSES, Melodies, TargetRows, Targets, Weighed, exact_losses
+from generator.losses import LOSSES, Floats, Melodies, TargetRows, Targets, Weighed, exact_losses
 from generator.musicvae.config import check_sizes
 
 Tokens = npt.NDArray[np.uint8]
@@ -62,8 +62,7 @@ class ActorCriticConfig:
 
 def condition(targets: TargetRows) -> Tensor:
     """Targets as the networks see them: three numbers around -1..1 a row, [N, 3]."""
-    columns = (targets.density - 5.5) / 2, (targets.pitch - 69) / 6, np.where(targets.major, 1.0, -1.0)
-    return torch.from_numpy(np.stack(columns, 1).astype(np.float32))
+    return (torch.from_numpy(targets.table()) - torch.tensor([5.5, 69.0, 0.0])) / torch.tensor([2.0, 6.0, 1.0])
 
 
 def perceptron(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
@@ -173,13 +172,17 @@ class ActorCritic(nn.Module):
         return F.smooth_l1_loss(self.critic.value(z, conditions), losses)
 
 
-def fit_register(tokens: Tokens, pitch: float) -> tuple[Tokens, npt.NDArray[np.int64]]:
-    """The same melodies in the key whose mean pitch is nearest the reference, at most 6 semitones away.
+def register_shifts(tokens: Tokens, pitch: Floats | float) -> npt.NDArray[np.int64]:
+    """Semitones, at most 6, that bring each melody's mean pitch nearest the reference: [N, 256] -> [N].
 
-    The model plays in one key; which one is heard is free, and the register decides it. Returns tokens and the
-    semitones moved, [N].
+    The model plays in one key; which one is heard is free, and the register decides it.
     """
-    moved = np.clip(np.rint(pitch - Melodies(tokens).pitch), -KEY_REACH, KEY_REACH).astype(np.int64)
+    return np.clip(np.rint(pitch - Melodies(tokens).pitch), -KEY_REACH, KEY_REACH).astype(np.int64)
+
+
+def fit_register(tokens: Tokens, pitch: float) -> tuple[Tokens, npt.NDArray[np.int64]]:
+    """The same melodies in the key whose mean pitch is nearest the reference, and the semitones moved, [N]."""
+    moved = register_shifts(tokens, pitch)
     return transpose(tokens, moved), moved
 
 
@@ -240,11 +243,12 @@ def judge(networks: ActorCritic, z: Tensor, home: Tokens, targets: Targets, own:
 @dataclass
 class Retrained:
     """What re-training has found so far: latent [z], tokens [256] in the key that fits the register, semitones moved
-    to it, and the rounds that led there."""
+    to it, and the rounds that led there. first: the first start's tokens, before any was chosen or moved."""
 
     z: Tensor
     tokens: Tokens
     shift: int
+    first: Tokens
     trace: list[Round] = field(default_factory=list)
 
     def consider(self, number: int, z: Tensor, moves: Tensor, judged: Judged, names: Sequence[str]) -> None:
@@ -293,9 +297,9 @@ def retrain(
     critic = torch.optim.Adam(own.critic.read.parameters(), lr=effort.rate)
     actor = torch.optim.Adam(own.actor.parameters(), lr=effort.rate)
     names = [loss.name for loss, _ in (*LOSSES, *own_losses)]
-    found = Retrained(starts[0], np.zeros(0, np.uint8), 0)
+    found = Retrained(starts[0], np.zeros(0, np.uint8), 0, np.zeros(0, np.uint8))
     candidates, moves = starts, torch.zeros(len(starts))
-    asked = condition(targets.rows(len(starts))).to(starts)
+    rows, asked = targets.rows(len(starts)), torch.empty(0)
     seen: list[tuple[Tensor, Tensor, Tensor]] = []  # latents, what they were asked for, their losses
     for number in range(effort.rounds + 1):
         if number:
@@ -313,15 +317,20 @@ def retrain(
         home = decode(candidates)
         judged = judge(networks, candidates, home, targets, own_losses)
         found.consider(number, candidates, moves, judged, names)
+        if not number:
+            found.first = judged.tokens[0]
+            # What another key brings to the register the actor need not.
+            rows = rows.lowered(judged.shifts)
+            asked = condition(rows).to(starts)
         if on_round is not None and on_round(found.trace[-1]):
             break
         if number and found.trace[-1].total <= effort.enough:
             break
-        losses = torch.from_numpy(exact_losses(Melodies(home), targets)).to(starts.device)
+        losses = torch.from_numpy(exact_losses(Melodies(home), rows)).to(starts.device)
         seen.append((candidates, asked, losses))
         if number:
             staying = judged.totals.argsort()[: max(FEWEST, round(effort.survive * len(starts)))]
             kept = torch.from_numpy(staying).to(starts.device)
-            starts, asked = starts[kept], asked[kept]
+            starts, asked, rows = starts[kept], asked[kept], rows.of(staying)
             share = share if share is None else share[kept]
     return found

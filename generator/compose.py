@@ -122,9 +122,9 @@ class Measures:
 
 @dataclass(frozen=True)
 class Piece:
-    """The result. tokens: the melody, uint8 [256]; before: the best start, before any re-training, in the key that
-    fits its register; chords: two names a bar; midi, wav: the played piece as files; export: makes the other files,
-    when asked."""
+    """The result. tokens: the melody, uint8 [256]; before: the first draw, before any was chosen or moved, in the key
+    that fits its register; chords: two names a bar; midi, wav: the played piece as files; export: makes the other
+    files, when asked."""
 
     request: Request
     name: str
@@ -156,7 +156,7 @@ def compose(request: Request, on_round: OnRound | None = None, models: Models | 
         request=request,
         name=export.title.file,
         tokens=found.tokens,
-        before=found.trace[0].tokens,
+        before=found.first,
         chords=[chord.name for chord in export.chords],
         key=export.title.key_text,
         tempo=targets.tempo,
@@ -174,10 +174,11 @@ def find(request: Request, on_round: OnRound | None, models: Models) -> Retraine
     effort = Effort(rounds=request.rounds)
     decode = partial(models.decode, temperature=request.temperature, seed=request.seed)
     if request.melody is None:
-        begin = models.starts(CANDIDATES, request.seed)
-        return retrain(models.networks, decode, begin, request.targets, effort, on_round)
-    major, keep = request.targets.major, request.keep
-    begin = starts.from_melody(models, request.melody, major, keep, CANDIDATES, request.seed)
+        begin = models.starts(CANDIDATES, request.seed, request.targets.rows(CANDIDATES))
+        share = starts.planned_shares(models, CANDIDATES)
+        return retrain(models.networks, decode, begin, request.targets, effort, on_round, share=share)
+    keep = request.keep
+    begin = starts.from_melody(models, request.melody, request.targets, keep, CANDIDATES, request.seed)
     contour = starts.ContourLoss(request.melody), starts.CONTOUR_WEIGHT * keep**2
     share = starts.shares(keep, CANDIDATES).to(begin)
     return retrain(models.networks, decode, begin, request.targets, effort, on_round, [contour], share)

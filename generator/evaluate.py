@@ -31,7 +31,8 @@ def evaluate(models: Models, pieces: int, data: Path | None, say: Callable[[str]
         say(f"\nreconstruction of {len(windows)} held-out windows")
         for name, value in reconstruction(models.melody, windows).items():
             say(f"  {name:32}{value:8.3f}")
-        sources = samples(models.melody, models.prior, held_out, WINDOWS, PRIOR_STEPS)
+        training = load_corpus(data, "train", models.home_key)
+        sources = samples(models.melody, models.prior, held_out, training, WINDOWS, PRIOR_STEPS)
         say("\nnote statistics: mean (overlap with real)")
         say(" " * 24 + "".join(f"{source:>20}" for source in sources))
         for name in sources["real"]:

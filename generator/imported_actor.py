@@ -19,7 +19,7 @@ from generator.actor_critic import Tokens
 from generator.key import transpose
 from generator.models import ENCODE_BATCH, Device, Models, actor_file, default_models, fingerprint, untrained_models
 from generator.musicvae.corpus import load_corpus
-from generator.train_actor import train
+from generator.train_actor import draw_targets, train
 from generator.weights import save_weights
 
 MINUTES = 20.0
@@ -54,7 +54,8 @@ def train_imported(
         said = ", ".join(f"{k} {v:.3f}" for k, v in figures.items())
         say(f"actor {spent + seconds:.0f} s, step {step}: {said}")
 
-    networks = train(models.networks, models.decode, real, starts, minutes, seed, report)
+    asked = draw_targets(np.random.default_rng(seed), STARTS)
+    networks = train(models.networks, models.decode, real, starts, asked, minutes, seed, report)
     out = out or actor_file(name)
     out.parent.mkdir(parents=True, exist_ok=True)
     trained = {"model": name, "weights": fingerprint(models.melody), "data": data.name if data else "default model"}

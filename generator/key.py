@@ -17,6 +17,7 @@ import numpy.typing as npt
 # Probe-tone ratings, C major and C minor (Krumhansl and Kessler 1982, as printed in Krumhansl 1990, p. 30).
 MAJOR_PROFILE = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
 MINOR_PROFILE = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+MAJOR_DEGREES, MINOR_DEGREES = (4, 9, 11), (3, 8, 10)  # third, sixth and seventh, in semitones above the tonic
 PITCH_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
@@ -76,6 +77,25 @@ def key_correlations(
     centred = durations - durations.mean(-1, keepdims=True)
     norm = np.linalg.norm(centred, axis=-1, keepdims=True)
     return np.asarray((centred / np.maximum(norm, 1e-9)) @ profiles.T)
+
+
+def mode_lead(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Lead of the best major key over the best minor one, in correlation: tokens [N, T] -> [N], > 0 major."""
+    correlations = key_correlations(pitch_class_durations(tokens))
+    return np.asarray(correlations[:, :12].max(1) - correlations[:, 12:].max(1))
+
+
+def parallel(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+    """Melodies in the other mode of their tonic: third, sixth and seventh degree a semitone down or up.
+
+    tokens [N, T] -> [N, T]. What a musician does to play a tune in minor: no note moves by more, and the contour stays.
+    """
+    best = key_correlations(pitch_class_durations(tokens)).argmax(1)
+    major = (best < 12)[:, None]
+    degree = (tokens.astype(int) + 19 - best[:, None] % 12) % 12
+    moved = np.where(major, np.isin(degree, MAJOR_DEGREES), np.isin(degree, MINOR_DEGREES)) & (tokens >= 2)
+    other = np.clip(tokens.astype(int) + np.where(major, -1, 1), 2, 89)
+    return np.where(moved, other, tokens).astype(np.uint8)
 
 
 def find_key(tokens: npt.NDArray[np.integer]) -> Key:

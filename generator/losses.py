@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.harmony import CHORD_QUALITIES, chords_of
-from generator.key import key_correlations, melodic_intervals, pitch_class_durations, sounding_pitch
+from generator.key import melodic_intervals, mode_lead, sounding_pitch
+from generator.musicvae.statistics import LAGS, returning, turning
 from generator.spectrum import step_energy
 
 Floats = npt.NDArray[np.float64]
@@ -25,13 +26,14 @@ BAR = 16
 BARS = 16
 # A note's loss by its role in its bar's chord: "a small loss for chord tones and a large one for the others".
 ROLE_LOSS = {"root": 0.0, "third": 0.1, "fifth": 0.1, "other": 1.0}
-ROLES_ENOUGH = (
-    0.34  # the corpus's median, to two digits: asking for more gives tunes of repeated tonics that are all alike
-)
+# Nothing is left to wish of what three real melodies in four keep to (roles), or nine in ten (the others): asking for
+# more makes tunes alike, and unlike real ones. Quantiles of the training melodies, to two digits.
+ROLES_ENOUGH = 0.39
+EVEN_WINDOWS = 1.5  # notes; how far a window strays from its melody's mean
+FEWEST_RETURNS = 0.12  # share of notes
+WIDEST_INTERVAL = 3.5  # semitones, the mean
+MOST_TURNS = 0.51  # share of moves; the median, since what the prior draws turns more often than real melodies do
 BEAT_WEIGHT = np.array([2.0, 1.0, 1.0, 1.0] * 4)  # a sixteenth on a quarter's beat counts twice
-EVEN_WINDOWS = 1.25  # notes; how far a window of real melodies strays from its melody's mean (median of the corpus)
-# Quartiles of the corpus: a quarter of its melodies has fewer returns, a quarter wider intervals.
-LAGS, FEWEST_RETURNS, WIDEST_INTERVAL = (1, 2, 4, 8), 0.2, 2.9
 MODE_MARGIN = 0.05  # lead of the best key of the wanted mode, in correlation, from which nothing is left to wish
 
 
@@ -67,6 +69,14 @@ class TargetRows:
     def of(self, index: npt.NDArray[np.integer]) -> TargetRows:
         """Some of the rows."""
         return TargetRows(self.density[index], self.pitch[index], self.major[index])
+
+    def lowered(self, semitones: npt.NDArray[np.integer]) -> TargetRows:
+        """The same targets for melodies that will be played so many semitones higher, [N]."""
+        return TargetRows(self.density, self.pitch - semitones, self.major)
+
+    def table(self) -> npt.NDArray[np.float32]:
+        """Density, pitch and mode (1 major, -1 minor) a row, [N, 3]."""
+        return np.stack([self.density, self.pitch, np.where(self.major, 1.0, -1.0)], 1).astype(np.float32)
 
 
 Wanted = Targets | TargetRows
@@ -105,8 +115,7 @@ class Melodies:
     @cached_property
     def mode(self) -> Floats:
         """Lead of the best major key over the best minor one, in correlation with the key profiles: [N], > 0 major."""
-        correlations = key_correlations(pitch_class_durations(self.tokens))
-        return np.asarray(correlations[:, :12].max(1) - correlations[:, 12:].max(1))
+        return mode_lead(self.tokens)
 
     @cached_property
     def interval(self) -> Floats:
@@ -116,16 +125,18 @@ class Melodies:
         return np.asarray(np.where(known, intervals, 0).sum(1) / np.maximum(known.sum(1), 1))
 
     @cached_property
+    def turns(self) -> Floats:
+        """Share of changes of direction among neighbouring moves: [N], 0..1."""
+        return turning(self.tokens)
+
+    @cached_property
     def returns(self) -> Floats:
         """Share of the notes that stood at the same place 1, 2, 4 or 8 bars before, for the best of these lags: [N]."""
         return np.asarray(np.max([self.returning(lag) for lag in LAGS], axis=0))
 
     def returning(self, lag: int) -> Floats:
         """Share of the notes that stood at the same place `lag` bars before: [N]."""
-        bars = self.tokens.reshape(-1, BARS, BAR)
-        onset = bars[:, lag:] >= 2
-        again = onset & (bars[:, lag:] == bars[:, :-lag])
-        return np.asarray(again.sum((1, 2)) / np.maximum(onset.sum((1, 2)), 1))
+        return returning(self.tokens, lag)
 
     @cached_property
     def window_notes(self) -> Floats:
@@ -172,7 +183,7 @@ class Loss(Protocol):
 class PitchLoss:
     """Chord tones and register.
 
-    By how much `role_loss` (0..1) exceeds a real melody's, plus the distance of the mean pitch from the reference in
+    By how much `role_loss` (0..1) exceeds `ROLES_ENOUGH`, plus the distance of the mean pitch from the reference in
     octaves.
     """
 
@@ -187,8 +198,8 @@ class PitchLoss:
 class DensityLoss:
     """Neither crowded nor missing: note onsets a bar against the reference, and the energy of each window.
 
-    In notes a bar: the distance of the mean onsets from the reference, plus a quarter of how much further than in real
-    melodies the windows' energy strays from its own mean.
+    In notes a bar: the distance of the mean onsets from the reference, plus a quarter of how much further than
+    `EVEN_WINDOWS` the windows' energy strays from its own mean.
     """
 
     name = "density"
@@ -211,17 +222,18 @@ class ModeLoss:
 
 
 class StructureLoss:
-    """What makes notes a tune: bars that return, and steps rather than leaps.
+    """What makes notes a tune: bars that return, steps rather than leaps, and a line rather than a zigzag.
 
-    What `returns` lacks of a real melody's lower quartile, as a share of it, plus the semitones by which the mean
-    interval exceeds the upper quartile.
+    What `returns` lacks of `FEWEST_RETURNS`, as a share of it, plus the semitones by which the mean interval exceeds
+    `WIDEST_INTERVAL`, plus by how much `turns` exceeds `MOST_TURNS`, in fifths.
     """
 
     name = "structure"
 
     def __call__(self, melodies: Melodies, targets: Wanted) -> Floats:
         missing = np.maximum(FEWEST_RETURNS - melodies.returns, 0) / FEWEST_RETURNS
-        return np.asarray(missing + np.maximum(melodies.interval - WIDEST_INTERVAL, 0))
+        leaping = np.maximum(melodies.interval - WIDEST_INTERVAL, 0)
+        return np.asarray(missing + leaping + 5 * np.maximum(melodies.turns - MOST_TURNS, 0))
 
 
 # Weights bring the losses to one scale: half a note a bar, a quarter of an octave, the mode's margin, and a mean

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from generator.actor_critic import ActorCritic, ActorCriticConfig, Tokens
+from generator.losses import TargetRows
 from generator.musicvae.config import Config
 from generator.musicvae.errors import CheckpointError
 from generator.musicvae.importer import imported_models, models_folder
@@ -29,7 +30,7 @@ from generator.weights import load_weights, trained_with
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 DEFAULT = "default"
 MELODY, PRIOR, ACTOR_CRITIC = "melody.safetensors", "prior.safetensors", "actor_critic.safetensors"
-PRIOR_STEPS = 24  # of the flow, for each bar; fewer make melodies that are more alike and return more often
+PRIOR_STEPS = 12  # of the flow, for each bar; more take longer, leap more and return less
 ENCODE_BATCH = 32  # Magenta's encoder takes 20 MB a melody
 
 MelodyModel = MelodyVAE | LstmVAE
@@ -76,12 +77,16 @@ class Models:
         """The posterior's mean: uint8 [N, 256] -> [N, z]. Where `home_key` is set, move the melodies there first."""
         return self.posterior(tokens)[0]
 
-    def starts(self, count: int, seed: int) -> Tensor:
-        """Latents drawn from the learned prior, or from N(0, I) where there is none, [count, z]."""
+    def starts(self, count: int, seed: int, wanted: TargetRows | None = None) -> Tensor:
+        """Latents drawn from the learned prior, or from N(0, I) where there is none, [count, z].
+
+        wanted: targets, one a latent; the learned prior plans its melodies near them.
+        """
         generator = torch.Generator().manual_seed(seed)
         if self.prior is None:
             return torch.randn(count, self.melody.config.z, generator=generator).to(self.device)
-        return self.prior.sample(count, generator, PRIOR_STEPS)
+        asked = None if wanted is None else torch.from_numpy(wanted.table()).to(self.device)
+        return self.prior.sample(count, generator, PRIOR_STEPS, asked)
 
     def to(self, device: Device) -> Models:
         """Move the networks. "auto": to the GPU where there is one. Raises ValueError where "cuda" is not there."""

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 from generator.actor_critic import Tokens
-from generator.key import find_key, home_shift, sounding_pitch, transpose
-from generator.losses import Floats, Melodies, Wanted
-from generator.melody import FIRST_NOTE, MAX_PITCH, PITCH_OFFSET
+from generator.key import find_key, home_shift, parallel, sounding_pitch, transpose
+from generator.losses import Floats, Melodies, Targets, Wanted
 from generator.models import Models
 
 BEAT = 4  # sixteenths
 CONTOUR_WEIGHT = 3.0  # where all is to be kept; grows with the square of the share that is
 VARIETY = 0.15  # of the way to the melody's own latent, between the nearest and the farthest start
-MAJOR_DEGREES, MINOR_DEGREES = (4, 9, 11), (3, 8, 10)  # third, sixth and seventh, in semitones above the tonic
+# Of the actor's move, what planned starts take, from the most moved one to the least: they are near their targets, and
+# a whole move costs more of the music than it brings.
+PLANNED_SHARES = (0.6, 0.1)
 LESS_MOVED = 0.8  # of the actor's move, what the least moved start does not take where all is to be kept
 
 
@@ -54,16 +55,22 @@ class ContourLoss:
         return np.asarray(1 - contour_kept(melodies.tokens, self.original))
 
 
-def from_melody(models: Models, melody: Tokens, major: bool, keep: float, count: int, seed: int) -> Tensor:
-    """Latents between a melody [256] in the wanted mode and melodies drawn from the prior, [count, z].
+def from_melody(models: Models, melody: Tokens, targets: Targets, keep: float, count: int, seed: int) -> Tensor:
+    """Latents between a melody [256] in the wanted mode and melodies drawn for the targets, [count, z].
 
     keep 1: the melody's own latent; 0: the draws; between, on the arc from the draw to its own. The first is that near;
     the others are up to `VARIETY` nearer to their draws. The melody is moved into the model's key first; the register,
     fitted afterwards, gives it a key again.
     """
-    own = models.encode(at_home(models, in_mode(melody, major))[None])
+    own = models.encode(at_home(models, in_mode(melody, targets.major))[None])
     nearness = torch.linspace(keep, max(keep - VARIETY, 0.0), count).to(own)
-    return toward(models.starts(count, seed), own.expand(count, -1), nearness)
+    return toward(models.starts(count, seed, targets.rows(count)), own.expand(count, -1), nearness)
+
+
+def planned_shares(models: Models, count: int) -> Tensor | None:
+    """How much of the actor's move each start takes that was planned for its targets, [count]; None, all of it, where
+    the model has no prior that plans."""
+    return None if models.prior is None else torch.linspace(*PLANNED_SHARES, count, device=models.device)
 
 
 def shares(keep: float, count: int) -> Tensor:
@@ -72,19 +79,8 @@ def shares(keep: float, count: int) -> Tensor:
 
 
 def in_mode(melody: Tokens, major: bool) -> Tokens:
-    """A melody [256] in the parallel key of the wanted mode: its third, sixth and seventh degree a semitone up or down.
-
-    What a musician does to play a tune in minor: no note moves by more, and the contour stays. A melody in the wanted
-    mode is given back as it is.
-    """
-    key = find_key(melody)
-    if key.major == major:
-        return melody
-    degrees = MAJOR_DEGREES if key.major else MINOR_DEGREES
-    tokens = melody.astype(int)
-    moved = np.isin((tokens + PITCH_OFFSET - key.tonic) % 12, degrees) & (tokens >= FIRST_NOTE)
-    other = np.clip(tokens + (1 if major else -1), FIRST_NOTE, MAX_PITCH - PITCH_OFFSET)
-    return np.where(moved, other, tokens).astype(np.uint8)
+    """A melody [256] in the parallel key of the wanted mode, or as it is where it has that mode already."""
+    return melody if find_key(melody).major == major else parallel(melody[None])[0]
 
 
 def at_home(models: Models, melody: Tokens) -> Tokens:

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from generator.actor_critic import ActorCritic
+from generator.actor_critic import ActorCritic, register_shifts
+from generator.losses import TargetRows
 from generator.models import ACTOR_CRITIC, MELODY, PRIOR, PRIOR_STEPS, Models
-from generator.musicvae import loop
+from generator.musicvae import loop, plan
 from generator.musicvae import train as stages
 from generator.musicvae.config import Config
 from generator.musicvae.corpus import load_corpus
@@ -29,6 +30,7 @@ from generator.musicvae.loop import REPORT_EVERY, Figures, Loss, Ranks, Recipe, 
 from generator.musicvae.model import MelodyVAE
 from generator.musicvae.prior import Prior, PriorConfig
 from generator.musicvae.report import reconstruction, samples
+from generator.train_actor import draw_targets
 from generator.train_actor import train as train_actor
 from generator.train_command import STAGES
 from generator.weights import load_weights, save_weights
@@ -36,6 +38,7 @@ from generator.weights import load_weights, save_weights
 ACTOR_MINUTES = 10.0
 START_WINDOWS = 3000  # for the principal components
 REAL, STARTS = 20_000, 8192  # latents the actor's stage learns from
+DRAWN = 256  # of them at a time
 REPORT_WINDOWS = 1000
 SAY_EVERY = 5 * REPORT_EVERY  # steps; TensorBoard has them all
 
@@ -138,7 +141,7 @@ class Training:
         self.stage("prior", prior, loss, stages.prior_validation(prior, model, self.valid))
         prior.eval().requires_grad_(False)
         if self.ranks.first:
-            drawn = samples(model, prior, self.held_out, REPORT_WINDOWS, PRIOR_STEPS, plan.seed)
+            drawn = samples(model, prior, self.held_out, self.corpus, REPORT_WINDOWS, PRIOR_STEPS, plan.seed)
             save_weights(prior, "prior", prior.config, plan.out / PRIOR, self.said | {"samples": drawn})
             self.say(json.dumps(drawn, indent=1))
         return prior
@@ -148,23 +151,34 @@ class Training:
         networks = ActorCritic.for_latent(model.config.z, model.config.bars).to(self.ranks.device)
         models = Models(model, prior, networks)
         minutes = self.plan.minutes or ACTOR_MINUTES
-        real, starts = self.latents(models)
-        report = self.report("actor")
-        train_actor(networks, models.decode, real, starts, minutes, self.plan.seed, report, self.plan.out / "actor.pt")
+        asked = draw_targets(np.random.default_rng(self.plan.seed), STARTS)
+        real, starts = self.latents(models, asked)
+        home = np.concatenate([models.decode(part) for part in torch.split(starts, DRAWN)])
+        asked = asked.lowered(register_shifts(home, asked.pitch))
+        report, state = self.report("actor"), self.plan.out / "actor.pt"
+        train_actor(networks, models.decode, real, starts, asked, minutes, self.plan.seed, report, state)
         said = self.said | {"minutes": minutes}
         save_weights(networks, "actor-critic", networks.config, self.plan.out / ACTOR_CRITIC, said)
 
-    def latents(self, models: Models) -> tuple[Tensor, Tensor]:
-        """Of real melodies and of drawn ones, for the actor's stage. Drawing takes minutes: they are kept."""
+    def latents(self, models: Models, asked: TargetRows) -> tuple[Tensor, Tensor]:
+        """Of real melodies and of drawn ones, for the actor's stage. Drawing takes minutes: they are kept.
+
+        The real ones are near random targets too, or an unusual target would be taken for what is not real.
+        """
         kept = self.plan.out / "actor_latents.pt"
         if kept.exists():
             real, starts = torch.load(kept, weights_only=True, map_location=self.ranks.device)
             return real, starts
         assert isinstance(models.melody, MelodyVAE)  # noqa: S101 - for the type checker
         rng, generator = np.random.default_rng(self.plan.seed), torch.Generator().manual_seed(self.plan.seed)
-        mu, sigma = stages.latents(models.melody, self.corpus.draw(rng, REAL))
+        windows = self.corpus.draw(rng, REAL)
+        outlines, wanted = torch.from_numpy(plan.outlines(windows)), torch.from_numpy(draw_targets(rng, REAL).table())
+        spread = outlines.std(0)
+        near = torch.cat([plan.near(outlines, spread, part, generator) for part in torch.split(wanted, DRAWN)])
+        mu, sigma = stages.latents(models.melody, windows[near.numpy()])
         real = stages.near_mean(mu, sigma, generator)
-        starts = torch.cat([models.starts(256, self.plan.seed + part) for part in range(STARTS // 256)])
+        parts = np.arange(STARTS).reshape(-1, DRAWN)
+        starts = torch.cat([models.starts(DRAWN, self.plan.seed + k, asked.of(part)) for k, part in enumerate(parts)])
         save_state([real, starts], kept)
         return real, starts
 

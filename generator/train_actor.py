@@ -72,14 +72,18 @@ def train(
     decode: Decode,
     real: Tensor,
     starts: Tensor,
+    asked: TargetRows,
     minutes: float,
     seed: int,
     report: Report,
     state_file: Path | None = None,
 ) -> ActorCritic:
-    """Train new networks for a model. real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior; both
-    on the networks' device. minutes: of steps; filling the pool comes first. state_file: where the run
-    leaves its state, and goes on from it if it is there."""
+    """Train new networks for a model.
+
+    real [N, z]: latents of real melodies; starts [M, z]: drawn from the prior; both on the networks' device. asked:
+    targets that each start was drawn for. minutes: of steps; filling the pool comes first. state_file: where the run
+    leaves its state, and goes on from it if it is there.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     networks.spread.copy_(real.std(0))
@@ -97,7 +101,7 @@ def train(
         return networks.eval().requires_grad_(False)
     mixed = torch.cat([real, starts])[torch.randperm(len(real) + len(starts))][:POOL]
     pool = Pool(mixed, decode, FILL_SHARE * 60 * minutes)
-    device, step, refreshing = real.device, first, 0.0
+    device, step, refreshing, half = real.device, first, 0.0, BATCH // 2
     begun = saved = time.monotonic()
     while (share := (before + time.monotonic() - begun) / (60 * minutes)) < 1:
         critic.param_groups[0]["lr"] = CRITIC_RATE * rate_factor(share)
@@ -106,11 +110,12 @@ def train(
         judged = draw_targets(rng, BATCH)
         losses = torch.from_numpy(exact_losses(pool.melodies.rows(picked.numpy()), judged)).to(device)
         value = networks.value_loss(pool.z[picked], condition(judged).to(device), losses)
-        begin = starts[torch.from_numpy(rng.integers(0, len(starts), BATCH))]
-        wanted = condition(draw_targets(rng, BATCH)).to(device)
+        drawn = rng.integers(0, len(starts), BATCH)
+        begin = starts[torch.from_numpy(drawn)]
+        # Half for what they were drawn for, half for anything: a visitor's own tune may be far from what is asked.
+        wanted = torch.cat([condition(asked.of(drawn))[half:], condition(draw_targets(rng, half))]).to(device)
         with torch.no_grad():
             moved = networks.actor(begin, wanted)
-        half = BATCH // 2
         other = torch.cat([begin[:half], moved[half:]])
         realism = networks.realism_loss(real[torch.from_numpy(rng.integers(0, len(real), BATCH))], other)
         critic.zero_grad()

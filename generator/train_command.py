@@ -23,7 +23,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("--only", nargs="+", choices=STAGES, default=STAGES, help="these stages (default: all)")
     parser.add_argument("--minutes", type=_minutes, help="for each stage, instead of the recipes' own")
-    parser.add_argument("--beta", type=float, default=0.3, help="weight of the KL in the second stage (default 0.3)")
+    parser.add_argument("--beta", type=float, help="weight of the KL in the second stage (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=DEVICES, default="auto", help="default: the GPU where there is one")
     parser.set_defaults(run=_run_train)
@@ -50,13 +50,15 @@ def _run_train(args: argparse.Namespace) -> None:
     import torch
 
     from generator.models import choose_device
+    from generator.musicvae.train import BETA
     from generator.train import Plan, train
 
-    if not 0 <= args.beta < float("inf"):
-        raise ValueError(f"train: expected a beta of 0 or more, not {args.beta}")
+    beta = BETA if args.beta is None else args.beta
+    if not 0 <= beta < float("inf"):
+        raise ValueError(f"train: expected a beta of 0 or more, not {beta}")
     torch.set_num_threads(1)
     device = choose_device(args.device)
-    plan = Plan(args.data, args.out, args.begin, tuple(args.only), args.minutes, args.beta, args.seed, device)
+    plan = Plan(args.data, args.out, args.begin, tuple(args.only), args.minutes, beta, args.seed, device)
     train(plan, lambda line: print(line, flush=True))
 
 

@@ -109,6 +109,13 @@ def test_real_melodies_lack_little_structure_and_shuffled_bars_more() -> None:
     assert real < mixed / 2
 
 
+def test_a_zigzag_lacks_more_structure_than_a_line_of_the_same_intervals() -> None:
+    line, zigzag = melody([60, 62, 64, 65, 67, 65, 64, 62], 2), melody([60, 62, 60, 62, 64, 62, 64, 62], 2)
+    losses = StructureLoss()(Melodies(np.stack([line, zigzag])), Targets(8, 63, True))
+    assert losses[0] == 0
+    assert losses[1] > 0.5
+
+
 def test_batches_and_rows_agree_with_single_melodies() -> None:
     tokens = real_melodies(12)
     targets = Targets(5, 70, False)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from generator.actor_critic import Round
-from generator.compose import Change, Piece, Request, again, compose, find
+from generator.compose import Change, Piece, Request, again, compose, find, measure
 from generator.key import find_key, transpose
 from generator.losses import Melodies, Targets
 from generator.melody import MelodyError, Tokens
@@ -58,9 +58,10 @@ def test_the_more_is_kept_the_more_of_the_contour_stays(models: Models) -> None:
 
 def test_a_start_that_keeps_all_is_the_melody_itself(models: Models) -> None:
     tune = transpose(models.decode(models.starts(1, 5))[0], 4)
-    assert contour_kept(models.decode(from_melody(models, tune, find_key(tune).major, 1.0, 1, 0)), tune)[0] > 0.95
-    nothing = from_melody(models, tune, True, 0.0, 3, 7)
-    assert torch.allclose(nothing, models.starts(3, 7), atol=1e-4)
+    targets = Targets(5.0, 68.0, find_key(tune).major)
+    assert contour_kept(models.decode(from_melody(models, tune, targets, 1.0, 1, 0)), tune)[0] > 0.95
+    nothing = from_melody(models, tune, targets, 0.0, 3, 7)
+    assert torch.allclose(nothing, models.starts(3, 7, targets.rows(3)), atol=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -91,7 +92,7 @@ def test_a_stop_at_the_first_round_gives_a_piece(models: Models) -> None:
 
     piece = compose(Request(TARGETS, 3, "clear"), stop, models)
     assert len(seen) == len(piece.trace) == 1
-    assert np.array_equal(piece.before, piece.tokens)
+    assert np.array_equal(seen[0].tokens, piece.tokens)
     assert piece.midi
     assert piece.wav
 
@@ -100,9 +101,10 @@ def test_a_piece_tells_its_request_and_what_it_was_before(models: Models) -> Non
     request = Request(Targets(7.5, 74, True), 3, "clear", rounds=3)
     piece = compose(request, None, models)
     assert piece.request is request
-    assert np.array_equal(piece.before, piece.trace[0].tokens)
-    assert piece.trace[-1].total < piece.trace[0].total
     assert not np.array_equal(piece.before, piece.tokens)
+    off = [abs(measure(each).density - 7.5) for each in (piece.before, piece.tokens)]
+    assert off[1] < off[0]
+    assert piece.trace[-1].total <= piece.trace[0].total
 
 
 def test_a_temperature_gives_other_notes_and_the_same_ones_again(models: Models) -> None:

@@ -47,9 +47,11 @@ class Figures:
     @cached_property
     def real(self) -> npt.NDArray[np.uint8]:
         """A held-out melody for each joint target, of its mode and density."""
+        return self._matched(0)
+
+    def _matched(self, seed: int) -> npt.NDArray[np.uint8]:
         targets = self.plan.targets.of(self.wanted)
-        melodies = Melodies(self.held_out.windows)
-        return self.held_out.windows[nearest_real(melodies, targets.density, targets.major)]
+        return self.held_out.windows[nearest_real(self.held_out, targets.density, targets.major, seed)]
 
     @cached_property
     def real_features(self) -> dict[str, Floats]:
@@ -59,21 +61,20 @@ class Figures:
     @cached_property
     def drawn(self) -> npt.NDArray[np.uint8]:
         """As many held-out melodies as they come, drawn by weight."""
-        return self._draw(2)
-
-    def _draw(self, seed: int) -> npt.NDArray[np.uint8]:
-        return self.held_out.draw(np.random.default_rng(seed), len(self.wanted))
+        return self.held_out.draw(np.random.default_rng(2), len(self.wanted))
 
     def melodies(self, method: str) -> Melodies:
         """What a method made for the joint targets."""
         return Melodies(self.outcomes[method].of(self.plan, JOINT).tokens)
 
-    def control(self, method: str) -> dict[str, Estimate]:
-        """Density, mean pitch and mode as asked, and the time."""
-        targets, melodies, count = self.plan.targets.of(self.wanted), self.melodies(method), len(self.wanted)
+    def control(self, method: str, most: int | None = None) -> dict[str, Estimate]:
+        """Density, mean pitch and mode as asked, and the time; most: on the first so many targets."""
+        made = self.outcomes[method].of(self.plan, JOINT)
+        targets, melodies = self.plan.targets.of(made.rows[:most]), Melodies(made.tokens[:most])
+        count = len(melodies.tokens)
         density, pitch = melodies.density, melodies.pitch
         right = (melodies.mode > 0) == targets.major
-        seconds = self.outcomes[method].of(self.plan, JOINT).seconds
+        seconds = made.seconds[:most]
         return {
             "density r": interval(lambda i: _r(targets.density[i], density[i]), count),
             "density error": interval(lambda i: float(np.abs(targets.density - density)[i].mean()), count),
@@ -84,13 +85,14 @@ class Figures:
             "seconds, 95 %": interval(lambda i: float(np.percentile(seconds[i], 95)), count),
         }
 
-    def music(self, method: str | None) -> dict[str, Estimate]:
-        """How near to real music a method's melodies are; None: other real melodies."""
-        tokens = self._draw(3) if method is None else self.melodies(method).tokens
+    def music(self, method: str | None, most: int | None = None) -> dict[str, Estimate]:
+        """How near to real music a method's melodies are, on the first so many targets; None: other held-out melodies
+        for the same targets."""
+        tokens = (self._matched(1) if method is None else self.melodies(method).tokens)[:most]
         count = len(tokens)
-        points, matched, drawn = (self.space.place(each) for each in (tokens, self.real, self.drawn))
+        points, matched, drawn = (self.space.place(each[:count]) for each in (tokens, self.real, self.drawn))
         chord_tones = Melodies(tokens).chord_tones
-        ours, theirs = features(tokens), self.real_features
+        ours, theirs = features(tokens), {name: values[:count] for name, values in self.real_features.items()}
 
         def mean_area(i: npt.NDArray[np.int64]) -> float:
             return float(np.mean([overlap(theirs[name], ours[name][i]) for name in ours]))

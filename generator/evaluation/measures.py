@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.key import home_shift, melodic_intervals, sounding_pitch, transpose
-from generator.losses import LAGS, Floats, Melodies
-from generator.musicvae.statistics import note_statistics
+from generator.losses import Floats, Melodies
+from generator.musicvae.corpus import Corpus
+from generator.musicvae.statistics import LAGS, compass, note_statistics, stepwise, turning
 
 RESAMPLES, FEWER_RESAMPLES = 1000, 200  # for an interval's ends; for a standard deviation
 
@@ -29,28 +30,17 @@ def features(tokens: npt.NDArray[np.integer]) -> dict[str, Floats]:
     interval = melodic_intervals(tokens)
     known = np.maximum((interval >= 0).sum(1), 1)
     found["repeated notes"] = (interval == 0).sum(1) / known
-    found["steps"] = ((interval == 1) | (interval == 2)).sum(1) / known
+    found["steps"] = stepwise(tokens)
     onset = tokens >= 2
     found["onsets on a beat"] = onset[:, ::4].sum(1) / np.maximum(onset.sum(1), 1)
     pitch = melodies.sounding
     found["rests"] = (pitch == 0).mean(1)
-    found["range"] = pitch.max(1) - np.where(pitch > 0, pitch, 127).min(1).astype(np.float64)
-    found["turns"], found["spread of durations"] = _each(tokens, _turns), _each(tokens, _spread_of_durations)
+    found["range"], found["turns"] = compass(tokens), turning(tokens)
+    found["spread of durations"] = np.array([_spread_of_durations(melody) for melody in tokens])
     for lag in LAGS:
         found[f"notes returning after {lag}"] = melodies.returning(lag)
     found["chord tones"] = melodies.chord_tones
     return found
-
-
-def _each(tokens: npt.NDArray[np.integer], measure: Callable[[npt.NDArray[np.integer]], float]) -> Floats:
-    return np.array([measure(melody) for melody in tokens])
-
-
-def _turns(melody: npt.NDArray[np.integer]) -> float:
-    """Share of a melody's changes of direction among its pairs of neighbouring moves."""
-    moves = np.sign(np.diff(melody[melody >= 2].astype(int)))
-    moves = moves[moves != 0]
-    return float((moves[1:] != moves[:-1]).mean()) if len(moves) > 1 else 0.0
 
 
 def _spread_of_durations(melody: npt.NDArray[np.integer]) -> float:
@@ -107,18 +97,20 @@ def pairwise_distance(tokens: npt.NDArray[np.integer]) -> Floats:
 
 
 def nearest_real(
-    real: Melodies, density: Floats, major: npt.NDArray[np.bool_], seed: int = 0, width: float = 0.25
+    real: Corpus, density: Floats, major: npt.NDArray[np.bool_], seed: int = 0, width: float = 0.25
 ) -> npt.NDArray[np.int64]:
-    """For each target a real melody of its mode and within `width` notes a bar of its density, drawn at random: [N].
+    """For each target a real melody of its mode and within `width` notes a bar of its density, drawn by weight: [N].
 
     Where there is none so near, the nearest.
     """
+    melodies = Melodies(real.windows)
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(density), np.int64)
     for row, (wanted, mode) in enumerate(zip(density, major, strict=True)):
-        off = np.abs(real.density - wanted) + np.where((real.mode > 0) == mode, 0.0, 100.0)
+        off = np.abs(melodies.density - wanted) + np.where((melodies.mode > 0) == mode, 0.0, 100.0)
         near = np.flatnonzero(off <= width)
-        chosen[row] = rng.choice(near) if len(near) else off.argmin()
+        weight = real.weight[near]
+        chosen[row] = rng.choice(near, p=weight / weight.sum()) if len(near) else off.argmin()
     return chosen
 
 

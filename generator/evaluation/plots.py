@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import emotion
-from generator.evaluation.rivals import FULL
+from generator.evaluation.rivals import FULL, LESS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -22,7 +22,7 @@ def control(figures: Figures) -> Picture:
     """Requested against obtained, density above and mean pitch below, a column for each method."""
     from matplotlib.figure import Figure as Picture
 
-    methods = [name for name in figures.outcomes if not name.startswith("...")]
+    methods = [name for name in figures.outcomes if not name.startswith(LESS)]
     picture = Picture(figsize=(2.5 * len(methods), 5.6), layout="constrained")
     axes = picture.subplots(2, len(methods), squeeze=False)
     targets = figures.plan.targets.of(figures.wanted)

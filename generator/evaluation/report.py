@@ -11,8 +11,8 @@ import emotion
 from generator.evaluation import plots
 from generator.evaluation.figures import PRIOR, SPACE_FROM, Estimate, Figures
 from generator.evaluation.measures import RESAMPLES
-from generator.evaluation.rivals import CMA_POPULATION, CMA_SIGMA, FULL, GRADIENT_RATE, GRADIENT_STEPS
-from generator.evaluation.run import ENCODED, JOINT, SAME, SAME_TARGETS
+from generator.evaluation.rivals import CMA_POPULATION, CMA_SIGMA, FULL, GRADIENT_RATE, GRADIENT_STEPS, LESS
+from generator.evaluation.run import ABLATED, ENCODED, JOINT, SAME, SAME_TARGETS
 from generator.losses import Melodies
 
 WORST_SHOWN = 6  # features with the least overlap
@@ -48,9 +48,9 @@ def _opening(figures: Figures, command: str, model: str) -> list[str]:
 
 
 def _tables(figures: Figures) -> list[str]:
-    methods = list(figures.outcomes)
+    methods = [name for name in figures.outcomes if not name.startswith(LESS)]
     control = {name: figures.control(name) for name in methods}
-    music = {name: figures.music(name) for name in methods} | {"other held-out tunes": figures.music(None)}
+    music = {name: figures.music(name) for name in methods} | {"other matched tunes": figures.music(None)}
     lines = ["## Control", "", "![Requested against obtained](evaluation-control.png)", ""]
     lines += _table(control, {"density r": 3, "density error": 2, "pitch r": 3, "pitch error": 2, "mode right": 3})
     lines += ["", "Errors in notes a bar and in semitones; r is Pearson's. Time of a piece in seconds:", ""]
@@ -74,6 +74,7 @@ def _tables(figures: Figures) -> list[str]:
     ]
     varied = {name: {"share of the prior's": figures.diversity(name)} for name in methods}
     lines += _table(varied, {"share of the prior's": 3})
+    lines += ["", "## What each part brings", "", *_parts(figures)]
     lines += [
         "",
         "## Copying",
@@ -85,6 +86,19 @@ def _tables(figures: Figures) -> list[str]:
     return [*lines, "", "## The nine moods", "", *_moods(figures), ""]
 
 
+def _parts(figures: Figures) -> list[str]:
+    count = min(ABLATED, len(figures.wanted))
+    rows = {FULL: figures.control(FULL, count) | figures.music(FULL, count)}
+    rows |= {name: figures.control(name) | figures.music(name) for name in figures.outcomes if name.startswith(LESS)}
+    columns = {"density error": 2, "pitch error": 2, "mode right": 3, "chord tones": 3, "Fréchet, matched": 2}
+    return [
+        f"The method less a part, on the first {count} of the targets; distances are larger for fewer targets, so they "
+        "compare within this table only. The method without re-training is the actor alone, above.",
+        "",
+        *_table(rows, columns | {"seconds, median": 2, "seconds, 95 %": 2}),
+    ]
+
+
 def _worst(figures: Figures) -> list[str]:
     ours, prior = figures.areas(FULL), figures.areas(PRIOR)
     worst = sorted(ours, key=lambda name: ours[name])[:WORST_SHOWN]
@@ -93,7 +107,7 @@ def _worst(figures: Figures) -> list[str]:
 
 
 def _copying(figures: Figures) -> list[str]:
-    sources = {"held-out real tunes": None} | {name: name for name in figures.outcomes if not name.startswith("...")}
+    sources = {"held-out real tunes": None} | {name: name for name in figures.outcomes if not name.startswith(LESS)}
     rows = []
     for label, method in sources.items():
         cells = []
@@ -139,20 +153,22 @@ def _method(figures: Figures) -> list[str]:
         "- Every method proposes latents. All are decoded, moved to the key within six semitones that brings the mean "
         "pitch nearest the reference, judged by the same exact losses and the same realism, and the best is kept: "
         "every method uses the key, so that none must move the register by more than the key leaves over.",
-        "- Best of N: draws from the learned prior. Attribute vectors: differences of the mean latents of the halves "
+        "- Prior sample, best of N, attribute vectors and CMA-ES begin with draws from the learned prior as they come; "
+        "the other methods with draws that are planned for the targets (`generator/musicvae/plan.py`), which is part "
+        "of the method: best of N planned samples shows what plans bring alone, and the row without plans what the "
+        "rest brings without them. Attribute vectors: differences of the mean latents of the halves "
         f"of {ENCODED} encoded training melodies with more and with less of an attribute (MusicVAE, section 5.5), "
         "scaled to the target by regression, from further draws while there is time. CMA-ES: PyPI cma, diagonal, in "
         f"units of the latents' spread, sigma {CMA_SIGMA}, population {CMA_POPULATION}, from the best of the first "
         "draws. Gradient: Adam in z on value, realism and length of the move by the critic as trained in advance, rate "
-        f"{GRADIENT_RATE}, decoded every {GRADIENT_STEPS} steps. Actor alone: as trained in advance, on further draws; "
-        "it is also the method without re-training.",
+        f"{GRADIENT_RATE}, decoded every {GRADIENT_STEPS} steps. Actor alone: as trained in advance, on further draws.",
         "- Without realism and without value: that part has no weight at the request (networks trained in advance are "
         "the same). Without pre-training: fresh networks.",
         f"- Feature space, {len(figures.space.names)} features in units of their spread over {SPACE_FROM} training "
         f"melodies: {', '.join(figures.space.names)}. The Fréchet distance is that of the fitted Gaussians, squared as "
-        "in FID. It is never 0 for samples of this size: the row of other held-out tunes is what to compare with.",
+        "in FID. It is never 0 for samples of this size: the row of other matched tunes is what to compare with.",
         "- Matched tunes: for each target a window of the test split of its mode, within a quarter of a note a bar of "
-        "its density where there is one.",
+        "its density where there is one, drawn by the weights of training.",
         "- Distance of two pieces: share of the sixteenths at which they differ in what sounds (in the home key) or "
         f"in whether a note begins; {same} pieces a target.",
         "- Copying: exact search of all runs of intervals among all training windows.",

@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ from generator.actor_critic import (
 from generator.compose import CANDIDATES
 from generator.losses import Melodies, Targets
 from generator.models import Models
+from generator.starts import planned_shares
 
 ENDLESS = 10_000  # rounds; the time ends them
 SEED_STEP = 1_000_003  # between the batches of starts of one request
@@ -95,20 +97,31 @@ Way = Callable[[Setting, Targets, int], Batches]
 Method = Callable[[Setting, Targets, int, float], Result]
 
 
-def batch(setting: Setting, seed: int, number: int, count: int = CANDIDATES) -> Tensor:
-    """The starts of a request: those the method has, and others for each further number."""
+def drawn(setting: Setting, seed: int, number: int, count: int = CANDIDATES) -> Tensor:
+    """Draws from the prior as they come, others for each number of a request."""
     return setting.models.starts(count, (seed + number * SEED_STEP) % 2**31)
+
+
+def planned(setting: Setting, targets: Targets, seed: int, number: int) -> Tensor:
+    """Draws from the prior, planned for the targets: the first are those that the method starts from."""
+    return setting.models.starts(CANDIDATES, (seed + number * SEED_STEP) % 2**31, targets.rows(CANDIDATES))
 
 
 def one_sample(setting: Setting, targets: Targets, seed: int) -> Batches:
     """One draw from the prior, whatever it is."""
-    yield batch(setting, seed, 0, 1)
+    yield drawn(setting, seed, 0, 1)
 
 
 def best_of_many(setting: Setting, targets: Targets, seed: int) -> Batches:
     """Draws from the prior until the time is up."""
     for number in range(ENDLESS):
-        yield batch(setting, seed, number)
+        yield drawn(setting, seed, number)
+
+
+def best_of_planned(setting: Setting, targets: Targets, seed: int) -> Batches:
+    """Draws that are planned for the targets until the time is up."""
+    for number in range(ENDLESS):
+        yield planned(setting, targets, seed, number)
 
 
 def arithmetic(setting: Setting, targets: Targets, seed: int) -> Batches:
@@ -119,7 +132,7 @@ def arithmetic(setting: Setting, targets: Targets, seed: int) -> Batches:
     wanted = np.array([targets.density, targets.pitch, MODE_LEAD if targets.major else -MODE_LEAD])
     solve = np.linalg.pinv(setting.attributes.effect)
     for number in range(ENDLESS):
-        z = batch(setting, seed, number)
+        z = drawn(setting, seed, number)
         for _ in range(ARITHMETIC_STEPS):
             home, _ = yield z
             found = attributes(Melodies(home))
@@ -131,10 +144,10 @@ def arithmetic(setting: Setting, targets: Targets, seed: int) -> Batches:
 
 
 def gradient(setting: Setting, targets: Targets, seed: int) -> Batches:
-    """Descend the critic as trained in advance (value, realism, length of the move) in z itself, by Adam."""
+    """From planned draws, descend the critic as trained in advance (value, realism, length of the move), by Adam."""
     networks = setting.models.networks
     for number in range(ENDLESS):
-        starts = batch(setting, seed, number)
+        starts = planned(setting, targets, seed, number)
         asked = condition(targets.rows(len(starts))).to(starts)
         step = torch.zeros_like(starts, requires_grad=True)  # in units of the spread
         optimizer = torch.optim.Adam([step], lr=GRADIENT_RATE)
@@ -156,7 +169,7 @@ def evolution(setting: Setting, targets: Targets, seed: int) -> Batches:
         import cma
     except ImportError as error:
         raise ValueError("CMA-ES needs the package cma: pip install -r requirements-dev.txt") from error
-    starts = batch(setting, seed, 0)
+    starts = drawn(setting, seed, 0)
     _, judged = yield starts
     begin, spread = starts[int(judged.totals.argmin())], setting.models.networks.spread
     options = {"popsize": CMA_POPULATION, "CMA_diagonal": True, "seed": seed + 1, "verbose": -9}
@@ -168,10 +181,10 @@ def evolution(setting: Setting, targets: Targets, seed: int) -> Batches:
 
 
 def actor_alone(setting: Setting, targets: Targets, seed: int) -> Batches:
-    """Draws from the prior, moved by the actor as trained in advance."""
+    """Planned draws, moved by the actor as trained in advance."""
     networks = setting.models.networks
     for number in range(ENDLESS):
-        starts = batch(setting, seed, number)
+        starts = planned(setting, targets, seed, number)
         with torch.no_grad():
             yield networks.actor(starts, condition(targets.rows(len(starts))).to(starts))
 
@@ -199,11 +212,13 @@ def search(way: Way, setting: Setting, targets: Targets, seed: int, seconds: flo
     return Result(best, time.process_time() - begun, total)
 
 
-def re_training(setting: Setting, targets: Targets, seed: int, seconds: float) -> Result:
-    """The method itself. It ends by its own rule."""
+def re_training(setting: Setting, targets: Targets, seed: int, seconds: float, plans: bool = True) -> Result:
+    """The method itself. It ends by its own rule. plans: whether its starts are planned for the targets."""
     begun = time.process_time()
     models = setting.models
-    found = retrain(models.networks, models.decode, batch(setting, seed, 0), targets, setting.effort)
+    starts = planned(setting, targets, seed, 0) if plans else drawn(setting, seed, 0)
+    share = planned_shares(models, CANDIDATES) if plans else None
+    found = retrain(models.networks, models.decode, starts, targets, setting.effort, share=share)
     return Result(found.tokens, time.process_time() - begun, found.trace[-1].total)
 
 
@@ -237,14 +252,17 @@ def searching(way: Way) -> Method:
 
 
 FULL = "actor-critic re-training"
+LESS = "..."  # begins the names of the method less a part
 METHODS: dict[str, Method] = {
     "prior sample": searching(one_sample),
     "best of N prior samples": searching(best_of_many),
     "attribute vectors": searching(arithmetic),
     "CMA-ES": searching(evolution),
     "gradient on the critic": searching(gradient),
+    "best of N planned samples": searching(best_of_planned),
     "actor alone": searching(actor_alone),
     FULL: re_training,
+    "... without plans": partial(re_training, plans=False),
     "... without realism": with_weights(Weights(realism=0.0)),
     "... without value": with_weights(Weights(value=0.0)),
     "... without pre-training": without_pretraining,

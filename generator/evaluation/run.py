@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 import emotion
-from generator.evaluation.rivals import FULL, METHODS, Attributes, Setting
+from generator.evaluation.rivals import FULL, LESS, METHODS, Attributes, Setting
 from generator.losses import Floats, TargetRows, Targets
 from generator.models import load_models
 from generator.musicvae.corpus import load_corpus
 from generator.train_actor import draw_targets
 
 PART = 10  # requests in a file
+ABLATED = 200  # joint targets on which the method is run without one of its parts
 SAME_TARGETS = 3  # targets of the diversity figure
 ENCODED = 4000  # training melodies behind the attribute vectors
 TARGET_SEED = 20_261  # of the random targets
@@ -64,7 +65,10 @@ class Plan:
         return cls(targets, np.concatenate(seeds), group, np.concatenate([np.arange(joint), repeated, of_mood]))
 
     def rows(self, method: str) -> npt.NDArray[np.int64]:
-        """Which rows a method runs: all for the method itself, the moods for none else."""
+        """Which rows a method runs: all for the method itself, the moods for none else; the method less a part runs
+        the first `ABLATED` joint targets."""
+        if method.startswith(LESS):
+            return np.flatnonzero((self.group == JOINT) & (self.index < ABLATED))
         return np.flatnonzero((self.group != MOODS) | (method == FULL))
 
 

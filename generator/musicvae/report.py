@@ -65,12 +65,19 @@ def commonest_bar(windows: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 @torch.no_grad()
 def samples(
-    model: MelodyVAE | LstmVAE, prior: Prior | None, held_out: Corpus, count: int, steps: int, seed: int = 0
+    model: MelodyVAE | LstmVAE,
+    prior: Prior | None,
+    held_out: Corpus,
+    training: Corpus,
+    count: int,
+    steps: int,
+    seed: int = 0,
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Note statistics of new melodies against real ones: source -> statistic -> (mean, overlap area).
 
     The real ones are drawn by the weights that training draws by, which the prior cannot but follow. "other real" are
-    drawn once more: what two samples of so many have in common when nothing is wrong.
+    drawn once more: what two samples of so many have in common when nothing is wrong. "training" melodies are what the
+    prior learned from: what it would share with held-out tunes if it had learned perfectly.
     """
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     latents = {} if prior is None else {"learned prior": prior.sample(count, generator, steps)}
@@ -78,7 +85,7 @@ def samples(
     latents["N(0, I)"] = torch.randn(count, model.config.z, generator=generator).to(device)
     real = note_statistics(held_out.draw(rng, count))
     found = {"real": {name: (float(values.mean()), 1.0) for name, values in real.items()}}
-    melodies = {"other real": held_out.draw(rng, count)}
+    melodies = {"other real": held_out.draw(rng, count), "training": training.draw(rng, count)}
     melodies |= {source: model.decode(z).cpu().numpy().astype(np.uint8) for source, z in latents.items()}
     for source, tokens in melodies.items():
         drawn = note_statistics(tokens)

@@ -47,6 +47,37 @@ def note_statistics(tokens: npt.NDArray[np.integer]) -> dict[str, Floats]:
     return found
 
 
+def returning(tokens: npt.NDArray[np.integer], lag: int) -> Floats:
+    """Share of the notes that stood at the same place `lag` bars before: tokens [N, 256] -> [N]."""
+    bars = tokens.reshape(len(tokens), -1, BAR)
+    onset = bars[:, lag:] >= 2
+    again = onset & (bars[:, lag:] == bars[:, :-lag])
+    return np.asarray(again.sum((1, 2)) / np.maximum(onset.sum((1, 2)), 1))
+
+
+def turning(tokens: npt.NDArray[np.integer]) -> Floats:
+    """Share of a melody's changes of direction among its pairs of neighbouring moves: tokens [N, 256] -> [N]."""
+    shares = []
+    for melody in tokens:
+        moves = np.sign(np.diff(melody[melody >= 2].astype(int)))
+        moves = moves[moves != 0]
+        shares.append(float((moves[1:] != moves[:-1]).mean()) if len(moves) > 1 else 0.0)
+    return np.array(shares)
+
+
+def stepwise(tokens: npt.NDArray[np.integer]) -> Floats:
+    """Share of steps, of 1 or 2 semitones, among a melody's intervals: tokens [N, 256] -> [N]."""
+    interval = melodic_intervals(tokens)
+    return np.asarray(((interval == 1) | (interval == 2)).sum(1) / np.maximum((interval >= 0).sum(1), 1))
+
+
+def compass(tokens: npt.NDArray[np.integer]) -> Floats:
+    """Semitones from a melody's lowest to its highest note: tokens [N, 256] -> [N]."""
+    notes = tokens.astype(int)
+    highest, lowest = notes.max(1), np.where(notes >= 2, notes, 127).min(1)
+    return np.asarray(np.maximum(highest - lowest, 0), float)
+
+
 def overlap(first: Floats, second: Floats) -> float:
     """Area common to the two samples' histograms, 0..1, on 20 bins from their common 1st to 99th percentile."""
     both = np.concatenate([first, second])

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from generator.key import home_shift, parallel, transpose
+from generator.musicvae import plan
 from generator.musicvae.corpus import BAR, STEPS, TOKENS, Corpus
 from generator.musicvae.loop import Figures, Loss, Recipe, Validate
 from generator.musicvae.magenta_training import kl_divergence
@@ -26,6 +28,7 @@ from generator.musicvae.prior import Prior
 
 NOISE = 0.1  # on the bar embedding in the first stage: keeps the space of bars smooth
 POSTERIOR_SHARE = 0.2  # of the posterior's spread, in the latents that the prior learns
+SWAPPED = 0.2  # share of the melodies that the prior learns in their parallel mode
 HELD_OUT = {"bar": 2000, "melody": 400, "prior": 1000}  # bars or windows that a validation takes
 
 RECIPES = {
@@ -166,21 +169,40 @@ def near_mean(mu: Tensor, sigma: Tensor, generator: torch.Generator | None = Non
     return mu + POSTERIOR_SHARE * sigma * torch.randn(mu.shape, generator=generator).to(mu.device)
 
 
-def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int) -> Loss:
-    """Third stage: the flow that carries noise to the bars of real melodies' latents.
+@torch.no_grad()
+def start_prior(prior: Prior, mu: Tensor, sigma: Tensor, outlines: npt.NDArray[np.float32], corpus: Corpus) -> None:
+    """Set the units in which the prior measures latents and plans, and the plans that it keeps.
 
-    They are drawn close to the posterior's mean: there a bar that returns has the very latent that it had before. Each
-    number is measured in its posterior's standard deviations, so that the flow learns most where the decoder listens.
+    A latent's number is measured in its posterior's standard deviations, so that the flow learns most where the decoder
+    listens.
+    """
+    prior.mean.copy_(mu.mean(0))
+    each = sigma.mean(0)
+    prior.scale.copy_(each * (mu.var(0) / each**2).mean().sqrt())
+    kept = np.random.default_rng(0).choice(len(outlines), prior.config.outlines, p=corpus.weight)
+    for own, found in zip((prior.plan_mean, prior.plan_scale), plan.units(outlines[kept]), strict=True):
+        own.copy_(found)
+    prior.table.copy_(torch.from_numpy(outlines[kept]))
+
+
+def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Generator, batch: int) -> Loss:
+    """Third stage: the flow that carries noise to the bars of real melodies' latents, each after its plan.
+
+    They are drawn close to the posterior's mean: there a bar that returns has the very latent that it had before. Some
+    are in the other mode of their tonic: more tunes, and the plan's mode is heard apart from all else.
     """
     mu, sigma = latents(model, corpus.windows)
-    with torch.no_grad():
-        prior.mean.copy_(mu.mean(0))
-        units = sigma.mean(0)
-        prior.scale.copy_(units * (mu.var(0) / units**2).mean().sqrt())
+    outlines = plan.outlines(corpus.windows)
+    start_prior(prior, mu, sigma, outlines, corpus)
+    swapped = parallel(corpus.windows)
+    swapped = transpose(swapped, home_shift(swapped))
+    mu, sigma = (torch.cat(both) for both in zip((mu, sigma), latents(model, swapped), strict=True))
+    plans = torch.from_numpy(np.concatenate([outlines, plan.outlines(swapped)])).to(mu)
+    weight = np.concatenate([(1 - SWAPPED) * corpus.weight, SWAPPED * corpus.weight])
 
     def loss(step: int, share: float) -> tuple[Tensor, Figures]:
-        chosen = torch.from_numpy(rng.choice(len(mu), size=batch, p=corpus.weight))
-        flow = prior.loss(near_mean(mu[chosen], sigma[chosen]))
+        chosen = torch.from_numpy(rng.choice(len(mu), size=batch, p=weight))
+        flow = prior.loss(near_mean(mu[chosen], sigma[chosen]), plans[chosen])
         return flow, {"flow": flow.item()}
 
     return loss
@@ -188,13 +210,15 @@ def prior_loss(prior: Prior, model: MelodyVAE, corpus: Corpus, rng: np.random.Ge
 
 def prior_validation(prior: Prior, model: MelodyVAE, corpus: Corpus) -> Validate:
     """The flow's loss on latents of held-out windows, with the same noise and times at every call."""
-    mu, sigma = latents(model, corpus.draw(np.random.default_rng(0), HELD_OUT["prior"]))
+    windows = corpus.draw(np.random.default_rng(0), HELD_OUT["prior"])
+    mu, sigma = latents(model, windows)
     z = near_mean(mu, sigma, torch.Generator().manual_seed(0))
+    plans = torch.from_numpy(plan.outlines(windows)).to(z)
 
     def validate() -> tuple[float, Figures]:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            flow = prior.loss(z).item()
+            flow = prior.loss(z, plans).item()
         return flow, {"flow": flow}
 
     return validate
