@@ -78,7 +78,7 @@ def test_all_stages_give_a_model_that_composes_and_says_what_it_is(trained: Path
         assert said[stage]["steps"] == steps(trained, stage) > 0
         assert said[stage]["minutes"] >= 0.02
         assert np.isfinite(said[stage]["valid"])
-    assert said["melody"]["beta"] == 0.3
+    assert said["melody"]["beta"] == stages.BETA
     assert 0 <= said["test"]["teacher-forced, onset"] <= 1
     assert "density" in facts(trained / "prior.safetensors")["samples"]["learned prior"]
     for stage in ("bar", "melody", "prior"):
