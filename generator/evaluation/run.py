@@ -26,7 +26,7 @@ from generator.musicvae.corpus import load_corpus
 from generator.train_actor import draw_targets
 
 PART = 10  # requests in a file
-ABLATED = 200  # joint targets on which the method is run without one of its parts
+ABLATED = 100  # joint targets on which the method is run without one of its parts
 SAME_TARGETS = 3  # targets of the diversity figure
 ENCODED = 4000  # training melodies behind the attribute vectors
 TARGET_SEED = 20_261  # of the random targets
