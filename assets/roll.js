@@ -80,11 +80,16 @@ const SETTLES = 500; // ms
 
 function join(svg, held, audio, data) {
   held.goal = null;
-  if (held.take === data.take) {
+  // The page may say which take comes while the player, put in anew, still has the last one's sound.
+  const same = held.take === data.take || held.source === audio.currentSrc;
+  if (same) {
     if (held.step > 0 && held.step < STEPS) held.goal = { time: held.step * data.seconds, until: performance.now() + SETTLES };
-    if (!held.playing) audio.pause(); // A new take begins to play by itself, where the browser allows that.
-  } else reveal(svg);
-  Object.assign(held, { audio, source: audio.currentSrc, take: data.take });
+    if (!held.playing) audio.pause();
+  } else {
+    reveal(svg);
+    held.begins = true; // by itself, where the browser allows that; until it does, it is not paused
+  }
+  Object.assign(held, { audio, source: audio.currentSrc, take: same ? held.take : data.take });
 }
 
 export default function ({ data, parentElement }) {
@@ -118,7 +123,8 @@ export default function ({ data, parentElement }) {
       if (held.goal && audio.currentTime < held.goal.time) audio.currentTime = held.goal.time;
       if (held.goal && performance.now() > held.goal.until) held.goal = null;
       held.step = Math.min(audio.currentTime / data.seconds, STEPS);
-      held.playing = !audio.paused;
+      held.begins &&= audio.paused;
+      held.playing = held.begins || !audio.paused;
     }
     show(held.step);
   };
