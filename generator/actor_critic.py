@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from generator.key import transpose
 from generator.losses import LOSSES, Floats, Melodies, TargetRows, Targets, Weighed, exact_losses
 from generator.musicvae.config import check_sizes
+from generator.musicvae.plan import KEY_REACH
 
 Tokens = npt.NDArray[np.uint8]
 Decode = Callable[[Tensor], Tokens]  # latents [N, z] -> uint8 [N, 256]
@@ -31,7 +32,6 @@ Decode = Callable[[Tensor], Tokens]  # latents [N, z] -> uint8 [N, 256]
 CONDITIONS = 3  # density, pitch, mode
 PENALTY = 10.0  # of the realism's gradient (Gulrajani et al. 2017)
 LOSS_WEIGHTS = torch.tensor([weight for _, weight in LOSSES])
-KEY_REACH = 6  # semitones; the key a melody is played in is free
 FEWEST = 8  # candidates that are re-trained to the end
 
 

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from generator.actor_critic import (
-    KEY_REACH,
     ActorCritic,
     Effort,
     Judged,
@@ -32,6 +31,7 @@ from generator.actor_critic import (
 from generator.compose import CANDIDATES
 from generator.losses import Melodies, Targets
 from generator.models import Models
+from generator.musicvae.plan import KEY_REACH
 from generator.starts import planned_shares
 
 ENDLESS = 10_000  # rounds; the time ends them

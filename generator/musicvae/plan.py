@@ -26,7 +26,7 @@ DENSITY, PITCH, MODE = 0, 1, 2
 # What is told is a little off, in units of the numbers' spread: exact numbers would name one tune, which the prior
 # would then write out. Density is told nearly as it is. The pitch may be off by as much as another key mends.
 NOISE = np.array([0.05, 0.0, 0.05] + [0.2] * (len(NAMES) - 3))
-KEY_REACH = 6.0  # semitones
+KEY_REACH = 6  # semitones; the key a melody is played in is free
 LEAST_LEAD = 0.05  # of the wanted mode in an outline that is near
 NEIGHBOURS = 64  # outlines near a target, of which one is drawn
 PART = 8192  # melodies at a time
