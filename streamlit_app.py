@@ -8,6 +8,7 @@ takes (`generator.takes`), and a link carries what a take is made from (`generat
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import tomllib
@@ -49,6 +50,7 @@ DOWNLOADS = {
     "stems.zip": "application/zip",
 }
 NO_NOTES: Tokens = np.zeros(STEPS, np.uint8)
+CURVES = ("pitch_loss", "density_loss", "realism")
 CHANGES: dict[Change, str] = {"calmer": "spa", "brighter": "sunny", "denser": "grain", "sparser": "blur_on"}
 
 log = logging.getLogger(__name__)
@@ -141,7 +143,7 @@ def open_link(query: Mapping[str, str]) -> None:
         log.info("link refused: %s", error)
         st.session_state.problem = say("error_link")
         return
-    st.session_state.first_mood = max(recipe.moods, key=recipe.moods.__getitem__)
+    st.session_state.first_mood = strongest(recipe)
     start(recipe, heard)
 
 
@@ -193,6 +195,7 @@ def pick(
         {each.name: (names[each.name], (each.valence, each.arousal)) for each in nine.values()},
         place or here,
         (say("unpleasant"), say("pleasant"), say("calm"), say("excited")),
+        {mood: colour(mood) for mood in nine},
         ink(),
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -282,7 +285,8 @@ def show_reading() -> dict[str, float] | None:
         likely, other, *_ = names.values()
         st.markdown(say(f"sure_{reading.sure}", name=likely, other=other))
         shares = {name: reading.expressions[expression] for expression, name in names.items()}
-        st.vega_lite_chart(plots.shares(shares, ink()))
+        in_words = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        st.vega_lite_chart(plots.shares(shares, ink()), alt=say("shares_alt", shares=in_words))
         moods = emotion.strongest(reading.moods)
         st.markdown(f"**{say('moods_heading')}:** {mood_mix(moods)}")
         st.caption(say("recogniser", name=say(f"recogniser_{reading.recogniser}")))
@@ -335,11 +339,10 @@ def ask_to_compose(weights: dict[str, float] | None) -> None:
     state = st.session_state
     st.header(say("step_compose"), anchor=False)
     sentence, button = st.empty(), st.empty()
-    with st.container(horizontal=True, gap="small"):
-        with st.popover(say("own"), icon=":material/queue_music:", key="own_popover"):
-            melody, keep = own_melody()
-        with st.popover(say("settings"), icon=":material/tune:", key="settings_popover"):
-            settings()
+    with st.expander(say("own"), icon=":material/queue_music:", key="own"):
+        melody, keep = own_melody()
+    with st.expander(say("settings"), icon=":material/tune:", key="settings"):
+        settings()
     if weights is None:
         sentence.write(say("mood_missing"))
     else:
@@ -392,7 +395,7 @@ def own_melody() -> tuple[Tokens | None, float]:
         state.melodies = (given.file_id, read_midi(given.getvalue()))
     found: list[Tokens] | str = state.melodies[1]
     if isinstance(found, str):
-        st.warning(say("error_midi", reason=found), icon=":material/warning:")
+        st.warning(found, icon=":material/warning:")
         return None, Recipe.keep
     chosen = 1
     if len(found) > 1:
@@ -405,16 +408,16 @@ def own_melody() -> tuple[Tokens | None, float]:
 
 
 def read_midi(data: bytes) -> list[Tokens] | str:
-    """The melodies of a MIDI file, or what is wrong with it."""
+    """The melodies of a MIDI file, or what is wrong with it, in the visitor's language."""
     from generator.melody import midi_to_melodies
 
     try:
         with st.spinner(say("reading_midi")):
             found = midi_to_melodies(data)
     except MelodyError as error:
-        return str(error)
+        return say("error_midi", reason=say(f"midi_{error.fault}", **error.came))
     tunes = [melody for melody in found if len(notes(melody)) >= FEWEST_NOTES]
-    return tunes or "no melody in it has two notes or more"
+    return tunes or say("error_midi", reason=say("midi_bare"))
 
 
 def settings() -> None:
@@ -459,23 +462,23 @@ def read_again() -> None:
 
 @st.fragment(run_every=0.25)
 def watch() -> None:
-    """Show the job's rounds as they come, without running the rest of the page again; then take the piece over."""
+    """Show the job's steps as they come, without running the rest of the page again; then take the piece over."""
     job: Job | None = st.session_state.job
     if job is None:
         return
     if job.done.is_set():
         take_over(job)
         st.rerun()
-    rounds = list(job.rounds)
-    if rounds:
-        said = say("stopping" if job.stopped else "round", number=rounds[-1].number)
+    steps = list(job.steps)
+    if steps:
+        said = say("stopping" if job.stopped else "round", number=steps[-1].number)
     elif job.started.is_set():
         said = say("drafting")
     else:
         ahead = composer().ahead(job)
         said = say("waiting", ahead=ahead) if ahead else say("preparing")
-    st.progress(min(len(rounds) / (job.recipe.rounds + 1), 1.0), said)
-    draw_roll("roll_now", rounds[-1].tokens if rounds else NO_NOTES)
+    st.progress(min(len(job.rounds) / (job.recipe.rounds + 1), 1.0), said)
+    draw_roll("roll_now", steps[-1].tokens if steps else NO_NOTES, strongest(job.recipe))
     st.button(
         say("stop" if job.started.is_set() else "cancel"),
         key="stop",
@@ -483,8 +486,8 @@ def watch() -> None:
         disabled=job.stopped,
         on_click=job.stop,
     )
-    if rounds:
-        st.html(draw_curves(rounds))
+    if steps:
+        st.html(draw_curves(steps))
 
 
 def take_over(job: Job) -> None:
@@ -492,8 +495,8 @@ def take_over(job: Job) -> None:
     state = st.session_state
     state.job = None
     if job.piece is not None:
-        take = Take.of(job.recipe, job.piece, job.stopped)
-        state.shelf.put(take, Heard(), Sound(job.piece.export, job.piece.wav))
+        take = Take.of(job.recipe, job.piece, job.steps, job.stopped)
+        state.shelf.put(take, Heard(), Sound(job.piece.export))
         state.takes.append(take)
         state.heard.append(state.next_heard)
         state.shown = len(state.takes) - 1
@@ -502,11 +505,22 @@ def take_over(job: Job) -> None:
         state.problem = say("error_model", reason=job.error) if other else say("error_compose")
 
 
+def strongest(recipe: Recipe) -> str:
+    """The mood that weighs most."""
+    return max(recipe.moods, key=recipe.moods.__getitem__)
+
+
 def draw_roll(
-    key: str, tokens: Tokens, chords: Sequence[str] = (), sound: Sound | None = None, take: int = 0, loop: bool = False
+    key: str,
+    tokens: Tokens,
+    mood: str | None = None,
+    chords: Sequence[str] = (),
+    sound: Sound | None = None,
+    take: int = 0,
+    loop: bool = False,
 ) -> None:
-    """A melody's piano roll. With a sound, a line on it follows the player, which goes on at the same place of the
-    music where another sound of the same take comes into it."""
+    """A melody's piano roll, in a mood's colour. With a sound, a line on it follows the player, which goes on at the
+    same place of the music where another sound of the same take comes into it."""
     # Our one component: nothing of Streamlit's draws a line over notes in time with its player.
     st.components.v2.component("maeum_roll", html='<svg role="img"></svg>', css=asset("roll.css"), js=asset("roll.js"))(
         key=key,
@@ -515,6 +529,7 @@ def draw_roll(
             "chords": list(chords),
             "seconds": 60 / sound.export.tempo / STEPS_PER_QUARTER if sound else 0,
             "label": say("roll_alt"),
+            "colour": colour(mood) if mood else "",
             "player": f".st-key-{PLAYER}",
             "take": take,
             "sound": sound.mark if sound else 0,
@@ -524,9 +539,8 @@ def draw_roll(
 
 
 def draw_curves(trace: list[Round]) -> str:
-    """Losses and realism over the rounds, as HTML."""
-    names = ("pitch_loss", "density_loss", "realism")
-    return plots.curves({say(f"curve_{name}"): [getattr(step, name) for step in trace] for name in names})
+    """Losses and realism over the steps, as HTML."""
+    return plots.curves({say(f"curve_{name}"): [getattr(step, name) for step in trace] for name in CURVES})
 
 
 # --- 3. The music ----------------------------------------------------------------------------------------------------
@@ -538,11 +552,8 @@ def show_music() -> None:
     if not state.takes:
         return
     st.header(say("step_music"), anchor=False)
-    number = min(state.shown, len(state.takes) - 1)
+    number: int = state.shown
     take: Take = state.takes[number]
-    if len(state.takes) > 1:
-        titles = [f"{index}. {take_title(each.recipe)}" for index, each in enumerate(state.takes, 1)]
-        st.selectbox(say("history"), range(len(titles)), format_func=titles.__getitem__, key="shown")
     st.subheader(take_title(take.recipe), anchor=False)
     stage, row = st.container(), st.container(horizontal=True, vertical_alignment="center", gap="small")
     with row:
@@ -558,16 +569,69 @@ def show_music() -> None:
     chords = [chord.name for chord in sound.export.chords]
     with stage:
         with st.container(key=PLAYER):
-            st.audio(sound.wav, format="audio/wav", autoplay=True, alt=say("player_alt"))
-        draw_roll("roll", sound.export.tokens, chords, sound, number, state.get("loop", False))
+            st.audio(sound.flac, format="audio/flac", autoplay=True, alt=say("player_alt"))
+        draw_roll("roll", sound.export.tokens, take.mood, chords, sound, number, state.get("loop", False))
     st.markdown(in_words(take, first, sound.export.tempo))
     ask_for_more(take, heard)
     take_away(take, heard, first, sound)
-    with st.expander(say("details")):
-        st.write(say("details_text", rounds=take.rounds[-1].number))
-        st.html(draw_curves(take.rounds))
-        st.markdown(table(take))
-        st.write(say("chords", key=sound.export.title.key_text, chords=" | ".join(by_bar(sound.export.chords))))
+    with st.expander(say("details"), icon=":material/insights:", key="details", on_change="rerun") as unfolded:
+        if unfolded.open:
+            show_details(take, number, sound)
+    if len(state.takes) > 1:
+        label = say("history", count=len(state.takes))
+        with st.expander(label, icon=":material/history:", key="history", on_change="rerun") as unfolded:
+            if unfolded.open:
+                show_history()
+
+
+def show_details(take: Take, number: int, sound: Sound) -> None:
+    """What re-training did, how near it came, and the chords, for those who want to know."""
+    st.write(say("details_text", rounds=take.rounds[-1].number))
+    replay(take, number)
+    st.markdown(table(take))
+    st.write(say("chords", key=sound.export.title.key_text, chords=" | ".join(by_bar(sound.export.chords))))
+
+
+@st.fragment
+def replay(take: Take, number: int) -> None:
+    """The melody as it was at each step of re-training."""
+    st.html(draw_curves(take.steps))
+    last = len(take.steps) - 1
+    at = st.slider(say("replay"), 0, last, last, key=f"replay_{number}", help=say("replay_help"))
+    step = take.steps[at]
+    draw_roll("roll_then", step.tokens, take.mood)
+    losses = {name: f"{getattr(step, name):.2f}" for name in CURVES}
+    st.caption(say("replay_step", number=step.number, **losses))
+
+
+def show_history() -> None:
+    """The session's takes, the latest first, each with a player of its own and a way to bring it up again."""
+    state = st.session_state
+    for number in reversed(range(len(state.takes))):
+        take: Take = state.takes[number]
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"{number + 1}. {take_title(take.recipe)}", width="content")
+            shown = number == state.shown
+            st.button(
+                say("on_show" if shown else "show"),
+                key=f"show_{number}",
+                on_click=show_take,
+                args=(number,),
+                disabled=shown,
+                icon=":material/arrow_upward:",
+            )
+        try:
+            small = state.shelf.small(take, state.heard[number])
+        except AudioError:
+            log.exception("rendering failed")
+            st.error(say("error_sound"), icon=":material/error:")
+            continue
+        st.audio(small, format="audio/mpeg", alt=say("history_alt", number=number + 1))
+
+
+def show_take(number: int) -> None:
+    """Bring a take up again."""
+    st.session_state.shown = number
 
 
 def ask_how_to_hear(take: Take, number: int) -> tuple[Heard, bool]:
@@ -707,43 +771,49 @@ def about() -> None:
     st.markdown(say("about_text"))
 
 
-# The charts' own buttons would lie over what stands above them. What Streamlit says by itself is English: here it is
-# said in the visitor's language, or left out where labels say it already. Its captions, white on the dark theme's light
-# primary colour, and a plain button under the mouse have too little contrast for WCAG AA. A link is copied without a
-# mouse to hover over it. Korean is broken between words, as people write it. A screen reader wants the language named.
-CSS = """<style>
-[data-testid="stElementToolbar"], [data-testid="stFileUploaderDropzoneInstructions"], [data-testid="InputInstructions"],
-[data-testid="stCameraInputWebcamComponent"] p { display: none; }
-[data-testid="stFileUploaderDropzone"] button p, [data-testid="stCameraInputButton"], [data-testid="stSkipToContent"] {
-  font-size: 0;
-}
-[data-testid="stFileUploaderDropzone"] button p::after { font-size: 0.875rem; content: "%s"; }
-[data-testid="stCameraInputButton"]::after { font-size: 1rem; content: "%s"; }
-[data-testid="stSkipToContent"]::after { font-size: 1rem; content: "%s"; }
-[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: %s; opacity: 1; }
-%s
-button[kind="tertiary"], button[kind="tertiary"] * { color: inherit !important; }
-[data-testid="stCode"] > div,
-[data-testid="stCode"] > div > div { visibility: visible !important; opacity: 1 !important; }
-:lang(ko) { word-break: keep-all; overflow-wrap: anywhere; }
-@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
-</style>
-<script>document.documentElement.lang = "%s";</script>"""
-LIGHT = ("#58615f", "")
-DARK = ("#adb7b4", '[data-testid="stBaseButton-primary"]:enabled * { color: #14191b; }')
+# Words and colours of assets/page.css.
+WORDS = {"upload": "upload", "shoot": "shoot", "skip": "skip", "refused": "error_refused"}
+LIGHT = {"caption": "#58615f", "on-primary": "white"}
+DARK = {"caption": "#adb7b4", "on-primary": "#14191b"}
+
+
+def dress() -> None:
+    """The page's own look, and its language for a screen reader."""
+    words = {name: json.dumps(say(key), ensure_ascii=False) for name, key in WORDS.items()}
+    variables = "".join(f"--{name}: {value};" for name, value in (words | (DARK if dark() else LIGHT)).items())
+    st.html(
+        f"<style>:root {{ {variables} }} {asset('page.css')}</style>"
+        f'<script>document.documentElement.lang = "{language()}";</script>',
+        unsafe_allow_javascript=True,
+    )
+
+
+def dark() -> bool:
+    """Whether the visitor's theme is the dark one."""
+    return st.context.theme.type == "dark"
+
+
+@st.cache_resource(show_spinner=False)
+def colours() -> dict[str, dict[str, str]]:
+    """Each mood's colour on the light and on the dark theme."""
+    return tomllib.loads((ASSETS / "colours.toml").read_text(encoding="utf-8"))
+
+
+def colour(mood: str) -> str:
+    """A mood's colour on the visitor's theme."""
+    return colours()[mood]["dark" if dark() else "light"]
 
 
 def ink() -> str:
     """The theme's text colour, for charts: Streamlit writes in them too palely for WCAG AA."""
-    return "#e9edeb" if st.context.theme.type == "dark" else "#26302f"
+    return "#e9edeb" if dark() else "#26302f"
 
 
 def main() -> None:
     st.set_page_config(page_title="Maeum 마음", page_icon=str(ASSETS / "icon.svg"), layout="centered")
     begin_session()
     composer()
-    colours = DARK if st.context.theme.type == "dark" else LIGHT
-    st.html(CSS % (say("upload"), say("shoot"), say("skip"), *colours, language()), unsafe_allow_javascript=True)
+    dress()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title("Maeum 마음", anchor=False, width="content")
         st.segmented_control(
@@ -756,11 +826,16 @@ def main() -> None:
             label_visibility="collapsed",
         )
     st.markdown(say("tagline"))
-    weights = choose_mood()
-    ask_to_compose(weights)
-    if st.session_state.job is not None:
-        watch()
-    show_music()
+    # Each step in a block of its own: what comes and goes in one leaves the others where they are, the player included.
+    with st.container():
+        weights = choose_mood()
+    with st.container():
+        ask_to_compose(weights)
+    with st.container():
+        if st.session_state.job is not None:
+            watch()
+    with st.container():
+        show_music()
     st.button(say("about"), type="tertiary", icon=":material/info:", on_click=about)
 
 

@@ -2,9 +2,9 @@
 //
 // Streamlit's own player plays the sound; nothing of Streamlit draws a line over notes in time with it, hence this.
 // data: notes [[pitch, first step, step after the last], ...] in sixteenths; chords, one or two a bar; seconds: of one step,
-// or 0 where nothing plays; label: what a screen reader says; player: CSS selector of the block with the player;
-// take: number of the piece; sound: number of what is played, another one for another tempo, instrument, part or version;
-// loop: whether it begins again at its end.
+// or 0 where nothing plays; label: what a screen reader says; colour: of the notes, or "" for the theme's; player: CSS
+// selector of the block with the player; take: number of the piece; sound: number of what is played, another one for
+// another tempo, instrument, part or version; loop: whether it begins again at its end.
 const STEPS = 256, BAR = 16, TOP = 44, BOTTOM = 22, HIGHEST_ROW = 9, HEIGHT = 236, CHORD_ROWS = [15, 32];
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -88,14 +88,21 @@ function join(svg, held, audio, data) {
   } else {
     reveal(svg);
     held.begins = true; // by itself, where the browser allows that; until it does, it is not paused
+    audio.play().catch(() => {}); // Streamlit begins a sound by itself only once
   }
   Object.assign(held, { audio, source: audio.currentSrc, take: same ? held.take : data.take });
 }
+
+// One player at a time: what is played first falls silent when another one begins.
+document.addEventListener("play", (event) => {
+  for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
+}, true);
 
 export default function ({ data, parentElement }) {
   const svg = parentElement.querySelector("svg");
   svg.replaceChildren();
   svg.setAttribute("aria-label", data.label);
+  svg.style.setProperty("--note", data.colour || "var(--st-primary-color)");
   const notes = draw(svg, data);
   if (!data.seconds) {
     if (!svg.held) reveal(svg);

@@ -188,7 +188,8 @@ def fit_register(tokens: Tokens, pitch: float) -> tuple[Tokens, npt.NDArray[np.i
 
 @dataclass(frozen=True)
 class Round:
-    """One round of re-training, as the page draws it. Losses and realism are of the best candidate so far.
+    """One round of re-training, as the page draws it. Losses and realism are of the best candidate so far; of a round
+    that still runs, of the candidate that led the last one, where the actor takes it now.
 
     losses: by name; realism: probability 0..1 that the critic takes it for real; move: length of the move.
     """
@@ -212,6 +213,7 @@ class Round:
 
 
 OnRound = Callable[[Round], bool | None]  # True: that will do, stop here
+OnStep = Callable[[Round], object]
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,11 @@ class Judged:
     losses: npt.NDArray[np.float32]
     realism: npt.NDArray[np.float32]
     totals: npt.NDArray[np.float64]
+
+    def round(self, number: int, best: int, move: float, names: Sequence[str]) -> Round:
+        """The candidate `best` as what a round came to. names: of the losses."""
+        losses = dict(zip(names, self.losses[best].tolist(), strict=True))
+        return Round(number, losses, float(self.totals[best]), float(self.realism[best]), move, self.tokens[best])
 
 
 def judge(networks: ActorCritic, z: Tensor, home: Tokens, targets: Targets, own: Sequence[Weighed] = ()) -> Judged:
@@ -254,14 +261,12 @@ class Retrained:
     def consider(self, number: int, z: Tensor, moves: Tensor, judged: Judged, names: Sequence[str]) -> None:
         """Keep the best candidate of all rounds, and write the round down. names: of the losses."""
         best = int(judged.totals.argmin())
-        total = float(judged.totals[best])
-        if self.trace and total >= self.trace[-1].total:
+        here = judged.round(number, best, float(moves[best]), names)
+        if self.trace and here.total >= self.trace[-1].total:
             self.trace.append(replace(self.trace[-1], number=number))
             return
-        self.z, self.tokens, self.shift = z[best], judged.tokens[best], int(judged.shifts[best])
-        losses = dict(zip(names, judged.losses[best].tolist(), strict=True))
-        realism, move = float(judged.realism[best]), float(moves[best])
-        self.trace.append(Round(number, losses, total, realism, move, self.tokens))
+        self.z, self.tokens, self.shift = z[best], here.tokens, int(judged.shifts[best])
+        self.trace.append(here)
 
 
 @dataclass(frozen=True)
@@ -285,13 +290,15 @@ def retrain(
     on_round: OnRound | None = None,
     own_losses: Sequence[Weighed] = (),
     share: Tensor | None = None,
+    on_step: OnStep | None = None,
 ) -> Retrained:
     """Re-train copies of actor and critic on one request's candidates, starts [N, z]; keep the best candidate.
 
     Round 0 judges the starts as they are. After each later round the starts whose moves were worst are given up.
-    `on_round` sees every round as it ends, in the caller's thread, and stops re-training by returning True. own_losses:
-    what this request asks for beside `LOSSES`; candidates are chosen by them, while the value does not know them.
-    share [N]: how much (0..1) of the actor's move each start takes, 1 if not given.
+    `on_round` sees every round as it ends, in the caller's thread, and stops re-training by returning True; `on_step`
+    sees every gradient step on the way, for 8 ms each, and changes nothing. own_losses: what this request asks for
+    beside `LOSSES`; candidates are chosen by them, while the value does not know them. share [N]: how much (0..1) of
+    the actor's move each start takes, 1 if not given.
     """
     own = copy.deepcopy(networks).requires_grad_(True)
     critic = torch.optim.Adam(own.critic.read.parameters(), lr=effort.rate)
@@ -301,6 +308,14 @@ def retrain(
     candidates, moves = starts, torch.zeros(len(starts))
     rows, asked = targets.rows(len(starts)), torch.empty(0)
     seen: list[tuple[Tensor, Tensor, Tensor]] = []  # latents, what they were asked for, their losses
+    leader = 0
+
+    def moved(some: slice) -> tuple[Tensor, Tensor]:
+        """Where the actor takes some of the starts now, and the lengths of these moves."""
+        with torch.no_grad():
+            z = own.move(starts[some], asked[some], None if share is None else share[some])
+            return z, own.distance(starts[some], z)
+
     for number in range(effort.rounds + 1):
         if number:
             known = [torch.cat(each) for each in zip(*seen, strict=True)]
@@ -311,14 +326,16 @@ def retrain(
                 actor.zero_grad()
                 own.actor_loss(starts, asked, share).backward()  # type: ignore[no-untyped-call]
                 actor.step()
-            with torch.no_grad():
-                candidates = own.move(starts, asked, share)
-                moves = own.distance(starts, candidates)
+                if on_step is not None:
+                    z, move = moved(slice(leader, leader + 1))
+                    on_step(judge(networks, z, decode(z), targets, own_losses).round(number, 0, float(move), names))
+            candidates, moves = moved(slice(None))
         home = decode(candidates)
         judged = judge(networks, candidates, home, targets, own_losses)
         found.consider(number, candidates, moves, judged, names)
         if not number:
             found.first = judged.tokens[0]
+            leader = int(judged.totals.argmin())
             # What another key brings to the register the actor need not.
             rows = rows.lowered(judged.shifts)
             asked = condition(rows).to(starts)
@@ -333,4 +350,5 @@ def retrain(
             kept = torch.from_numpy(staying).to(starts.device)
             starts, asked, rows = starts[kept], asked[kept], rows.of(staying)
             share = share if share is None else share[kept]
+            leader = 0  # The best stands first now.
     return found

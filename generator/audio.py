@@ -102,10 +102,19 @@ def performance(midi: bytes, renderer: Renderer | None = None) -> Samples:
 
 def encode_wav(samples: Samples, tags: Mapping[str, str] | None = None) -> bytes:
     """A 16-bit WAV file of float samples [n, 2] in -1..1, with `tags` in its header."""
+    return _encode(samples, "WAV", tags)
+
+
+def encode_flac(samples: Samples, tags: Mapping[str, str] | None = None) -> bytes:
+    """The same as FLAC: no sample differs, and half the size."""
+    return _encode(samples, "FLAC", tags)
+
+
+def _encode(samples: Samples, form: str, tags: Mapping[str, str] | None) -> bytes:
     import soundfile
 
     out = io.BytesIO()
-    with soundfile.SoundFile(out, "w", SAMPLE_RATE, samples.shape[1], "PCM_16", format="WAV") as file:
+    with soundfile.SoundFile(out, "w", SAMPLE_RATE, samples.shape[1], "PCM_16", format=form) as file:
         for name, text in (tags or {}).items():
             setattr(file, name, text)
         file.write(pcm(samples))

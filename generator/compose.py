@@ -18,7 +18,7 @@ import numpy as np
 
 import emotion
 from generator import starts
-from generator.actor_critic import Effort, OnRound, Retrained, Round, Tokens, retrain
+from generator.actor_critic import Effort, OnRound, OnStep, Retrained, Round, Tokens, retrain
 from generator.arrange import Parts
 from generator.export import Export
 from generator.losses import Melodies, Targets
@@ -141,13 +141,19 @@ class Piece:
     export: Export
 
 
-def compose(request: Request, on_round: OnRound | None = None, models: Models | None = None) -> Piece:
-    """Compose one piece; `on_round` sees each round of re-training as it ends, in the caller's thread.
+def compose(
+    request: Request,
+    on_round: OnRound | None = None,
+    models: Models | None = None,
+    on_step: OnStep | None = None,
+) -> Piece:
+    """Compose one piece; `on_round` sees each round of re-training as it ends, in the caller's thread, and `on_step`
+    each gradient step on the way.
 
     Where `on_round` returns True, re-training stops and the best so far becomes the piece. Raises CheckpointError where
     the weights cannot be used, AudioError where the sound cannot be made.
     """
-    found = find(request, on_round, models or default_models())
+    found = find(request, on_round, models or default_models(), on_step)
     targets = request.targets
     export = Export(
         found.tokens, request.mood, request.seed, targets.tempo, targets.major, targets.density, request.parts
@@ -169,19 +175,19 @@ def compose(request: Request, on_round: OnRound | None = None, models: Models | 
     )
 
 
-def find(request: Request, on_round: OnRound | None, models: Models) -> Retrained:
+def find(request: Request, on_round: OnRound | None, models: Models, on_step: OnStep | None = None) -> Retrained:
     """The melody of a request, without chords, arrangement and sound."""
     effort = Effort(rounds=request.rounds)
     decode = partial(models.decode, temperature=request.temperature, seed=request.seed)
     if request.melody is None:
         begin = models.starts(CANDIDATES, request.seed, request.targets.rows(CANDIDATES))
         share = starts.planned_shares(models, CANDIDATES)
-        return retrain(models.networks, decode, begin, request.targets, effort, on_round, share=share)
+        return retrain(models.networks, decode, begin, request.targets, effort, on_round, (), share, on_step)
     keep = request.keep
     begin = starts.from_melody(models, request.melody, request.targets, keep, CANDIDATES, request.seed)
     contour = starts.ContourLoss(request.melody), starts.CONTOUR_WEIGHT * keep**2
     share = starts.shares(keep, CANDIDATES).to(begin)
-    return retrain(models.networks, decode, begin, request.targets, effort, on_round, [contour], share)
+    return retrain(models.networks, decode, begin, request.targets, effort, on_round, [contour], share, on_step)
 
 
 Change = Literal["calmer", "brighter", "denser", "sparser"]

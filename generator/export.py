@@ -17,7 +17,7 @@ from generator.key import Key
 if TYPE_CHECKING:
     import pretty_midi
 
-KINDS = ("mid", "wav", "mp3", "musicxml", "stems.zip", "png")
+KINDS = ("mid", "wav", "flac", "mp3", "musicxml", "stems.zip", "png")
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ class Export:
             return self.midi
         if kind == "wav":
             return files.wav_file(self.samples, self.title)
+        if kind == "flac":
+            return files.flac_file(self.samples, self.title)
         if kind == "mp3":
             return files.mp3_file(self.samples, self.title)
         if kind == "musicxml":

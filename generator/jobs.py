@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from generator.link import Recipe
     from generator.models import Device
 
-    Compose = Callable[[Recipe, Callable[[Round], bool], Device], Piece]
+    Compose = Callable[[Recipe, Callable[[Round], bool], Callable[[Round], object], Device], Piece]
 
 WAITING_LIMIT = 12  # A piece takes some 5 s, so that the last in line waits about a minute.
 
@@ -32,14 +32,15 @@ class BusyError(RuntimeError):
 class Job:
     """One recipe on its way to a piece. Written by the worker, read by anyone.
 
-    `rounds` grows while the piece is composed. Once `done` is set, `piece` or `error` is there, or neither where the
-    job was stopped before its turn came.
+    `rounds` grows while the piece is composed, and `steps` by every step on the way, the rounds among them. Once `done`
+    is set, `piece` or `error` is there, or neither where the job was stopped before its turn came.
     """
 
     def __init__(self, recipe: Recipe, device: Device = "auto") -> None:
         self.recipe = recipe
         self.device = device
         self.rounds: list[Round] = []
+        self.steps: list[Round] = []
         self.piece: Piece | None = None
         self.error: Exception | None = None
         self.started = threading.Event()
@@ -69,7 +70,7 @@ class Job:
                 return
             self.started.set()
         try:
-            self.piece = _compose()(self.recipe, self._on_round, self.device)
+            self.piece = _compose()(self.recipe, self._on_round, self.steps.append, self.device)
         except Exception as error:
             log.exception("composing failed")
             self.error = error
@@ -78,6 +79,7 @@ class Job:
 
     def _on_round(self, step: Round) -> bool:
         self.rounds.append(step)
+        self.steps.append(step)
         return self.stopped and len(self.rounds) > 1  # the first are the starts, before any re-training
 
 
@@ -141,11 +143,13 @@ def _compose() -> Compose:
     from generator.compose import compose
     from generator.models import load_models, models_there
 
-    def compose_recipe(recipe: Recipe, on_round: Callable[[Round], bool], device: Device) -> Piece:
+    def compose_recipe(
+        recipe: Recipe, on_round: Callable[[Round], bool], on_step: Callable[[Round], object], device: Device
+    ) -> Piece:
         # A name from a link is no folder's path.
         if recipe.model not in models_there():
             raise ValueError(f"no model is called {recipe.model!r}. There are: {', '.join(models_there())}")
-        return compose(recipe.request(), on_round, load_models(recipe.model, device))
+        return compose(recipe.request(), on_round, load_models(recipe.model, device), on_step)
 
     torch.set_num_threads(1)
     load_models()

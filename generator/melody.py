@@ -12,7 +12,7 @@ import io
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,20 @@ MAX_TIME_CHANGES = 500  # tempo and time signature changes; each splits the piec
 QPM_RANGE = (10.0, 400.0)
 
 
+# What can be wrong with a MIDI file: it is none; it is broken; it holds more than the limits; no notes, drums alone, no
+# 4/4, no 16 bars at a stretch, or melodies of less than two notes.
+Fault = Literal["no_midi", "damaged", "too_much", "no_notes", "drums", "meter", "short", "bare", "other"]
+
+
 class MelodyError(ValueError):
-    """A melody or a MIDI file that cannot be used; the message says what was expected, what came and what to do."""
+    """A melody or a MIDI file that cannot be used; the message says what was expected, what came and what to do.
+
+    fault, came: the same for whoever says it in other words, such as "short" and {"bars": 12}.
+    """
+
+    def __init__(self, message: str, fault: Fault = "other", **came: object) -> None:
+        super().__init__(message)
+        self.fault, self.came = fault, came
 
 
 def check_tokens(tokens: npt.ArrayLike) -> Tokens:
@@ -135,10 +147,12 @@ def midi_to_melodies(midi: bytes | str | os.PathLike[str]) -> list[Tokens]:
     try:
         sequence = midi_io.midi_to_note_sequence(parsed)
     except midi_io.MIDIConversionError as error:
-        raise MelodyError(f"this MIDI file holds something that music cannot: {error}. Export it again") from error
+        raise MelodyError(
+            f"this MIDI file holds something that music cannot: {error}. Export it again", "damaged"
+        ) from error
     found = sequence_to_melodies(sequence)
     if not found:
-        raise MelodyError(_why_none(sequence))
+        raise _why_none(sequence)
     return found
 
 
@@ -156,13 +170,17 @@ def _parse(data: bytes) -> pretty_midi.PrettyMIDI:
     import pretty_midi
 
     if len(data) > MAX_BYTES:
-        raise MelodyError(f"a MIDI file may have {MAX_BYTES:,} bytes, this one has more. Export the melody track alone")
+        raise MelodyError(
+            f"a MIDI file may have {MAX_BYTES:,} bytes, this one has more. Export the melody track alone", "too_much"
+        )
     if len(data) < 14 or data[:4] != b"MThd":
-        raise MelodyError("this is no MIDI file (it does not begin with MThd). Choose a .mid file of a melody")
+        raise MelodyError(
+            "this is no MIDI file (it does not begin with MThd). Choose a .mid file of a melody", "no_midi"
+        )
     tracks = int.from_bytes(data[10:12], "big")
     if tracks > MAX_TRACKS:
         raise MelodyError(
-            f"a MIDI file may have {MAX_TRACKS} tracks, this one claims {tracks}. Export the melody alone"
+            f"a MIDI file may have {MAX_TRACKS} tracks, this one claims {tracks}. Export the melody alone", "too_much"
         )
     try:
         file = mido.MidiFile(file=io.BytesIO(data), charset="latin1")
@@ -171,9 +189,11 @@ def _parse(data: bytes) -> pretty_midi.PrettyMIDI:
             midi = pretty_midi.PrettyMIDI(mido_object=file)
     except Exception as error:  # mido and pretty_midi raise a dozen kinds on broken files, EOFError and IndexError too
         reason = f"{type(error).__name__} {error}".strip()
-        raise MelodyError(f"this MIDI file is damaged or cut short ({reason}). Export it again") from error
+        raise MelodyError(f"this MIDI file is damaged or cut short ({reason}). Export it again", "damaged") from error
     if ticks > MAX_TICKS:
-        raise MelodyError(f"a MIDI file may last {MAX_TICKS:,} ticks, this one has {ticks:,}. Export the melody alone")
+        raise MelodyError(
+            f"a MIDI file may last {MAX_TICKS:,} ticks, this one has {ticks:,}. Export the melody alone", "too_much"
+        )
     count = sum(len(track.notes) for track in midi.instruments)
     changes = len(midi.time_signature_changes) + len(midi.get_tempo_changes()[0])
     for what, limit, came in (
@@ -183,7 +203,8 @@ def _parse(data: bytes) -> pretty_midi.PrettyMIDI:
     ):
         if came > limit:
             raise MelodyError(
-                f"a MIDI file may have {limit:,.0f} {what}, this one has {came:,.0f}. Export the melody alone"
+                f"a MIDI file may have {limit:,.0f} {what}, this one has {came:,.0f}. Export the melody alone",
+                "too_much",
             )
     return midi
 
@@ -259,18 +280,22 @@ def _next_melody(line: list[tuple[int, int, int, bool]], position: int, search_s
     return events[:-1], begin - search_start + length
 
 
-def _why_none(sequence: Any) -> str:
+def _why_none(sequence: Any) -> MelodyError:
     """Why a file within the limits gave no melody."""
+    fault: Fault
     need = f"{STEPS // STEPS_PER_BAR} bars of 4/4 with a single melody line and no bar of silence in it"
     playable = [n for n in sequence.notes if not n.is_drum and n.velocity and MIN_PITCH <= n.pitch <= MAX_PITCH]
     if not playable:
-        came = "it has no notes" if not sequence.notes else "it has only drums or notes off the piano's keys"
-    else:
-        parts = _parts(sequence)
-        longest = max((len(m) // STEPS_PER_BAR for part in parts for m in _melodies(part)), default=0)
-        signatures = sorted({f"{s.numerator}/{s.denominator}" for s in sequence.time_signatures})
-        if not parts:
-            came = f"its time signature is {', '.join(signatures)}"
+        came: dict[str, object] = {}
+        if sequence.notes:
+            fault, but = "drums", "it has only drums or notes off the piano's keys"
         else:
-            came = f"the longest melody at one tempo has {longest} bars"
-    return f"this MIDI file must hold {need}, but {came}. Choose another file, or export 16 bars of the melody alone"
+            fault, but = "no_notes", "it has no notes"
+    elif not (parts := _parts(sequence)):
+        signatures = ", ".join(sorted({f"{s.numerator}/{s.denominator}" for s in sequence.time_signatures}))
+        fault, but, came = "meter", f"its time signature is {signatures}", {"meter": signatures}
+    else:
+        longest = max((len(m) // STEPS_PER_BAR for part in parts for m in _melodies(part)), default=0)
+        fault, but, came = "short", f"the longest melody at one tempo has {longest} bars", {"bars": longest}
+    todo = "Choose another file, or export 16 bars of the melody alone"
+    return MelodyError(f"this MIDI file must hold {need}, but {but}. {todo}", fault, **came)

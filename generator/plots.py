@@ -34,17 +34,21 @@ PLACE: Chart = {
 
 
 def plane(
-    moods: Mapping[str, tuple[str, Place]], here: Place | None, ends: tuple[str, str, str, str], ink: str = "black"
+    moods: Mapping[str, tuple[str, Place]],
+    here: Place | None,
+    ends: tuple[str, str, str, str],
+    colours: Mapping[str, str],
+    ink: str = "black",
 ) -> Chart:
     """The moods in the valence-arousal plane, and a ring where the visitor is.
 
     moods: by name, what to write beside it and its (valence, arousal). ends: what lies left, right, at the bottom and
-    at the top. ink: of all writing.
+    at the top. colours: of the moods' dots, by name. ink: of all writing.
     The selection `tap` has the `name` of the mood nearest to the tap, or "" between them, `valence` and `arousal`.
     """
     places = [place for _, place in moods.values()]
     rows: list[dict[str, Any]] = [
-        {"name": name, "label": label, "valence": place[0], "arousal": place[1]}
+        {"name": name, "label": label, "valence": place[0], "arousal": place[1], "colour": colours[name]}
         for name, (label, place) in moods.items()
     ]
     across, up = ([low + GRID * i for i in range(round((high - low) / GRID) + 1)] for low, high in (VALENCE, AROUSAL))
@@ -57,10 +61,13 @@ def plane(
     ring = [] if here is None else [{"valence": here[0], "arousal": here[1]}]
     tap = {"type": "point", "fields": ["name", "valence", "arousal"], "nearest": True, "toggle": False}
     thin: Chart = {"type": "rule", "color": ink, "opacity": 0.15}
+    dots = PLACE | {"color": {"field": "colour", "type": "nominal", "scale": None}}
     # Names stand on the outer side of their dots, where no line crosses them.
     left, right = ([row for row in rows if (row["valence"] < 0) == outer] for outer in (True, False))
     return {
         "height": 330,
+        # Read aloud, the chart is its description: not each of its hundreds of places.
+        "config": {"mark": {"aria": False}},
         "layer": [
             {"data": {"values": [{"valence": 0}]}, "mark": thin, "encoding": {"x": PLACE["x"]}},
             {"data": {"values": [{"arousal": 0}]}, "mark": thin, "encoding": {"y": PLACE["y"]}},
@@ -68,7 +75,14 @@ def plane(
                 _words([{"valence": at[0], "arousal": at[1], "label": end}], ink, opacity=0.75, fontSize=13, **style)
                 for end, (at, style) in zip(ends, ENDS, strict=True)
             ),
-            {"data": {"values": rows}, "mark": {"type": "circle", "size": 110, "opacity": 0.9}, "encoding": PLACE},
+            *(
+                {
+                    "data": {"values": rows},
+                    "mark": {"type": "circle", "size": size, "opacity": opacity},
+                    "encoding": dots,
+                }
+                for size, opacity in ((1600, 0.14), (130, 1))
+            ),
             _words(left, ink, fontSize=13, align="right", dx=-14),
             _words(right, ink, fontSize=13, dx=14),
             {
@@ -127,6 +141,7 @@ def shares(values: Mapping[str, float], ink: str = "black") -> Chart:
     names = {"labelLimit": 150, "labelFontSize": 13, "labelColor": ink, "ticks": False, "domain": False}
     return {
         "height": 24 * len(rows),
+        "config": {"mark": {"aria": False}},
         "data": {"values": rows},
         "mark": {"type": "bar", "cornerRadius": 2},
         "encoding": {

@@ -24,32 +24,30 @@ KEPT = 4  # sounds of a session: a take before and after, and two others to go b
 
 
 class Sound:
-    """One way of playing a take: what makes its files, and the WAV file that plays."""
+    """One way of playing a take: what makes its files, and the FLAC file that plays, half of a WAV file's size."""
 
-    def __init__(self, export: Export, wav: bytes | None = None) -> None:
+    def __init__(self, export: Export) -> None:
         self.export = export
-        if wav is not None:
-            self.wav = wav  # in place of the property below
 
     @cached_property
-    def wav(self) -> bytes:
+    def flac(self) -> bytes:
         """Rendered at the first call. Raises AudioError where it cannot be."""
-        return self.export.file("wav")
+        return self.export.file("flac")
 
     def render(self) -> None:
         """Work the sound out, unless it is there."""
-        _ = self.wav
+        _ = self.flac
 
     @cached_property
     def mark(self) -> int:
         """A number that tells this sound from others: the same sound, the same number."""
-        return zlib.crc32(self.wav)
+        return zlib.crc32(self.flac)
 
 
 @dataclass(frozen=True, eq=False)
 class Take:
     """One composed piece. mood: whose style it is played in; plain: how it sounds untouched; first: the same for the
-    start before re-training, with its measures `before`; rounds: what re-training did."""
+    start before re-training, with its measures `before`; rounds: what re-training did; steps: the same step by step."""
 
     recipe: Recipe
     mood: str
@@ -59,9 +57,10 @@ class Take:
     before: Measures
     reached: Measures
     rounds: list[Round]
+    steps: list[Round]
 
     @classmethod
-    def of(cls, recipe: Recipe, piece: Piece, stopped: bool = False) -> Take:
+    def of(cls, recipe: Recipe, piece: Piece, steps: list[Round], stopped: bool = False) -> Take:
         """The take of a composed piece, without its sound. One that was stopped is a piece of so many rounds."""
         from generator.compose import measure
 
@@ -70,7 +69,7 @@ class Take:
         plain = replace(piece.export)  # `replace` leaves behind what was worked out
         first = replace(plain, tokens=piece.before)
         before = measure(piece.before)
-        return cls(recipe, piece.request.mood, plain, first, piece.targets, before, piece.reached, piece.trace)
+        return cls(recipe, piece.request.mood, plain, first, piece.targets, before, piece.reached, piece.trace, steps)
 
     def played(self, heard: Heard, first: bool = False) -> Export:
         """Its files as they are heard. A lead that cannot play this melody is left to the style."""
@@ -88,10 +87,11 @@ class Take:
 
 
 class Shelf:
-    """The last few sounds of a session."""
+    """The last few sounds of a session, and of every take that was asked for a small one."""
 
     def __init__(self) -> None:
         self._sounds: OrderedDict[tuple[Take, Heard, bool], Sound] = OrderedDict()
+        self._small: dict[Take, bytes] = {}
 
     def put(self, take: Take, heard: Heard, sound: Sound) -> None:
         """Keep a sound that is there already."""
@@ -106,3 +106,11 @@ class Shelf:
         while len(self._sounds) > KEPT:
             self._sounds.popitem(last=False)
         return self._sounds[key]
+
+    def small(self, take: Take, heard: Heard) -> bytes:
+        """How a take sounded at first, as an MP3 file of some 0.7 MB; made at the first call, and kept."""
+        if take not in self._small:
+            sound = self._sounds.get((take, heard, False))
+            export = sound.export if sound else take.played(heard)
+            self._small[take] = export.file("mp3")
+        return self._small[take]

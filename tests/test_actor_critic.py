@@ -11,6 +11,7 @@ from generator.actor_critic import (
     ActorCriticConfig,
     Effort,
     Retrained,
+    Round,
     Tokens,
     fit_register,
     retrain,
@@ -101,6 +102,20 @@ def test_the_worst_starts_are_given_up_round_by_round(models: Models) -> None:
 
     retrain(models.networks, decode, models.starts(16, 1), DENSE, Effort(rounds=4, enough=0))
     assert decoded == [16, 16, 11, 8, 8]
+
+
+def test_watching_every_step_shows_the_move_and_changes_nothing(models: Models) -> None:
+    effort = Effort(rounds=2, enough=0)
+    starts = models.starts(1, 3)
+    unseen = retrain(models.networks, models.decode, starts, DENSE, effort)
+    steps: list[Round] = []
+    found = retrain(models.networks, models.decode, starts, DENSE, effort, on_step=steps.append)
+    assert np.array_equal(found.tokens, unseen.tokens)
+    assert [step.number for step in steps] == [1] * effort.steps + [2] * effort.steps
+    assert len({step.move for step in steps}) == len(steps)  # The latent moves with every step.
+    # With a single candidate the last step of a round is what the round comes to.
+    ends = [found.trace[0].total, steps[effort.steps - 1].total, steps[-1].total]
+    assert found.trace[-1].total == pytest.approx(min(ends), abs=1e-5)
 
 
 def test_a_start_that_takes_no_share_of_the_move_stays(models: Models) -> None:

@@ -21,9 +21,10 @@ class Bench:
         self.let_go = threading.Event()
         self.seen: list[Any] = []
 
-    def compose(self, recipe: Any, on_round: Any, device: str) -> Any:
+    def compose(self, recipe: Any, on_round: Any, on_step: Any, device: str) -> Any:
         self.seen.append(recipe)
         on_round("first round")
+        on_step("a step")
         assert self.let_go.wait(WAIT)
         if recipe == "faulty":
             raise RuntimeError("no such latent")
@@ -57,6 +58,7 @@ def test_rounds_show_before_the_piece_is_done(bench: Bench) -> None:
     bench.let_go.set()
     assert job.done.wait(WAIT)
     assert outcome(job) == (["first round"], "piece for peaceful", None)
+    assert list[Any](job.steps) == ["first round", "a step"]
 
 
 def test_one_after_the_other_in_order(bench: Bench) -> None:

@@ -221,33 +221,38 @@ def restless(changes: int) -> bytes:
 
 GIGABYTE_TRACK = saved(song())[:18] + struct.pack(">I", 10**9) + saved(song())[22:]
 BAD_FILES = {
-    "empty": (b"", "no MIDI file"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "no MIDI file"),
-    "cut short": (saved(song())[:200], "damaged or cut short"),
-    "header only": (saved(song())[:14], "damaged or cut short"),
-    "track claims 1 GB": (GIGABYTE_TRACK, "damaged or cut short"),
-    "header claims 60,000 tracks": (saved(song())[:10] + b"\xea\x60" + saved(song())[12:], "64 tracks"),
-    "100 tracks": (with_tracks(100), "64 tracks"),
-    "too large": (b"MThd" + bytes(melody.MAX_BYTES), "bytes"),
-    "no notes": (saved(song(bars=0)), "no notes"),
-    "drums only": (saved(song(channel=9)), "only drums"),
-    "off the keys": (saved(song(pitch=5)), "only drums or notes off"),
-    "8 bars": (saved(song(bars=8)), "has 8 bars"),
-    "3/4": (saved(song(signature=(3, 4))), "time signature is 3/4"),
-    "no such metre": (saved(song()).replace(b"\xff\x58\x04\x04\x02", b"\xff\x58\x04\x04\xff"), "Export it again"),
-    "a fortnight": (lasting(2**28 - 1), "ticks"),
-    "hours": (lasting(9_000_000), "seconds"),
-    "too many notes": (busy(melody.MAX_NOTES + 1), "notes"),
-    "too many changes": (restless(melody.MAX_TIME_CHANGES), "changes of tempo"),
+    "empty": (b"", "no MIDI file", "no_midi"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "no MIDI file", "no_midi"),
+    "cut short": (saved(song())[:200], "damaged or cut short", "damaged"),
+    "header only": (saved(song())[:14], "damaged or cut short", "damaged"),
+    "track claims 1 GB": (GIGABYTE_TRACK, "damaged or cut short", "damaged"),
+    "header claims 60,000 tracks": (saved(song())[:10] + b"\xea\x60" + saved(song())[12:], "64 tracks", "too_much"),
+    "100 tracks": (with_tracks(100), "64 tracks", "too_much"),
+    "too large": (b"MThd" + bytes(melody.MAX_BYTES), "bytes", "too_much"),
+    "no notes": (saved(song(bars=0)), "no notes", "no_notes"),
+    "drums only": (saved(song(channel=9)), "only drums", "drums"),
+    "off the keys": (saved(song(pitch=5)), "only drums or notes off", "drums"),
+    "8 bars": (saved(song(bars=8)), "has 8 bars", "short"),
+    "3/4": (saved(song(signature=(3, 4))), "time signature is 3/4", "meter"),
+    "no such metre": (
+        saved(song()).replace(b"\xff\x58\x04\x04\x02", b"\xff\x58\x04\x04\xff"),
+        "Export it again",
+        "damaged",
+    ),
+    "a fortnight": (lasting(2**28 - 1), "ticks", "too_much"),
+    "hours": (lasting(9_000_000), "seconds", "too_much"),
+    "too many notes": (busy(melody.MAX_NOTES + 1), "notes", "too_much"),
+    "too many changes": (restless(melody.MAX_TIME_CHANGES), "changes of tempo", "too_much"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
 @pytest.mark.timeout(30)
 def test_bad_midi_is_refused_with_a_reason(name: str) -> None:
-    data, message = BAD_FILES[name]
+    data, message, fault = BAD_FILES[name]
     with pytest.raises(MelodyError, match=message) as caught:
         melody.midi_to_melodies(data)
+    assert caught.value.fault == fault
     assert any(advice in str(caught.value) for advice in ("Choose", "Export"))
 
 

@@ -59,6 +59,13 @@ def compose(page: AppTest, seed: int, rounds: int = 1) -> AppTest:
     return settled(by_label(page.button, "Compose").click().run())
 
 
+def unfold(page: AppTest, key: str) -> None:
+    """Open a part that is made only once it is open."""
+    page.session_state[key] = True
+    page.run()
+    assert not page.exception
+
+
 def last(page: AppTest) -> Take:
     take: Take = page.session_state["takes"][-1]
     return take
@@ -163,6 +170,7 @@ def test_a_piece_stays_while_other_things_are_clicked() -> None:
     assert page.subheader[0].value == "Mysterious · tune 11"
     assert page.session_state["takes"] == [take]
     targets = emotion.category("mysterious")
+    unfold(page, "details")
     table = next(text.value for text in page.markdown if "| Asked for |" in text.value)
     assert f"| {targets.density:.1f} | {take.before.density:.1f} | {take.reached.density:.1f} |" in table
     assert f"at {targets.tempo:.0f} beats a minute" in words(page)
@@ -177,10 +185,14 @@ def test_same_number_same_tune_and_without_a_number_another() -> None:
     assert first.plain.midi == third.plain.midi
     assert first.plain.midi != second.plain.midi
     other = second.recipe.seed
-    assert page.selectbox(key="shown").options == [f"{i}. Clear · tune {n}" for i, n in ((1, 3), (2, other), (3, 3))]
-    page.selectbox(key="shown").select_index(1).run()
+    unfold(page, "history")
+    titles = [text.value for text in page.markdown if re.match(r"\d\. Clear", text.value)]
+    assert titles == [f"{i}. Clear · tune {n}" for i, n in ((3, 3), (2, other), (1, 3))]
+    assert [by_key(page.button, f"show_{i}").disabled for i in range(3)] == [False, False, True]
+    by_key(page.button, "show_1").click().run()
     assert page.subheader[0].value == f"Clear · tune {other}"
     assert address(page)["seed"] == str(other)
+    assert [by_key(page.button, f"show_{i}").disabled for i in range(3)] == [False, True, False]
 
 
 def test_a_link_and_nothing_else_gives_the_same_piece_to_somebody_else() -> None:

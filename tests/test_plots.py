@@ -12,7 +12,7 @@ from generator import plots
 
 def plane(here: tuple[float, float] | None = None) -> dict[str, Any]:
     moods = {each.name: (each.korean, (each.valence, each.arousal)) for each in emotion.categories().values()}
-    return plots.plane(moods, here, ("unpleasant", "pleasant", "calm", "excited"))
+    return plots.plane(moods, here, ("unpleasant", "pleasant", "calm", "excited"), dict.fromkeys(moods, "teal"))
 
 
 def marks(chart: dict[str, Any], kind: str) -> list[list[dict[str, Any]]]:
@@ -29,7 +29,8 @@ def test_charts_are_valid_vega_lite() -> None:
 
 
 def test_every_mood_is_inside_the_plane_and_has_its_name() -> None:
-    (rows,) = marks(plane(), "circle")
+    halos, rows = marks(plane(), "circle")
+    assert halos == rows
     assert {row["name"] for row in rows} == set(emotion.categories())
     assert all(plots.VALENCE[0] < row["valence"] < plots.VALENCE[1] for row in rows)
     assert all(plots.AROUSAL[0] < row["arousal"] < plots.AROUSAL[1] for row in rows)

@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 import emotion
+from generator.melody import Fault
 
 ROOT = Path(__file__).parent.parent
 TEXTS: dict[str, dict[str, str]] = tomllib.loads((ROOT / "assets" / "texts.toml").read_text(encoding="utf-8"))
@@ -60,6 +61,31 @@ def test_every_expression_has_a_name() -> None:
     from emotion.recognizer import EXPRESSIONS
 
     assert {f"expression_{name}" for name in EXPRESSIONS} <= set(TEXTS)
+
+
+def test_every_fault_of_a_midi_file_has_words() -> None:
+    assert {f"midi_{fault}" for fault in get_args(Fault)} <= set(TEXTS)
+    assert fields(TEXTS["midi_meter"]["ko"]) == {"meter"}
+    assert fields(TEXTS["midi_short"]["ko"]) == {"bars"}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_moods_differ_from_each_other_and_from_the_background(theme: str) -> None:
+    colours = tomllib.loads((ROOT / "assets" / "colours.toml").read_text(encoding="utf-8"))
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    background = luminance(settings["theme"][theme]["backgroundColor"])
+    assert set(colours) == set(emotion.categories())
+    assert len({each[theme] for each in colours.values()}) == 9
+    for name, each in colours.items():
+        darker, lighter = sorted((background, luminance(each[theme])))
+        assert (lighter + 0.05) / (darker + 0.05) >= 3, name  # WCAG 2.1, 1.4.11
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of "#rrggbb", as WCAG defines it."""
+    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_all_that_can_be_chosen_has_a_name() -> None:
