@@ -393,9 +393,10 @@ def own_melody() -> tuple[Tokens | None, float]:
         return None, Recipe.keep
     if state.melodies[0] != given.file_id:
         state.melodies = (given.file_id, read_midi(given.getvalue()))
-    found: list[Tokens] | str = state.melodies[1]
-    if isinstance(found, str):
-        st.warning(found, icon=":material/warning:")
+    found: list[Tokens] | MelodyError = state.melodies[1]
+    if isinstance(found, MelodyError):
+        reason = say(f"midi_{found.fault}", **found.came)
+        st.warning(say("error_midi", reason=reason), icon=":material/warning:")
         return None, Recipe.keep
     chosen = 1
     if len(found) > 1:
@@ -407,17 +408,17 @@ def own_melody() -> tuple[Tokens | None, float]:
     return found[chosen - 1], keep / 100
 
 
-def read_midi(data: bytes) -> list[Tokens] | str:
-    """The melodies of a MIDI file, or what is wrong with it, in the visitor's language."""
+def read_midi(data: bytes) -> list[Tokens] | MelodyError:
+    """The melodies of a MIDI file, or what is wrong with it."""
     from generator.melody import midi_to_melodies
 
     try:
         with st.spinner(say("reading_midi")):
             found = midi_to_melodies(data)
     except MelodyError as error:
-        return say("error_midi", reason=say(f"midi_{error.fault}", **error.came))
+        return error
     tunes = [melody for melody in found if len(notes(melody)) >= FEWEST_NOTES]
-    return tunes or say("error_midi", reason=say("midi_bare"))
+    return tunes or MelodyError(f"no melody in it has {FEWEST_NOTES} notes or more", "bare")
 
 
 def settings() -> None:

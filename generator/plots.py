@@ -81,10 +81,10 @@ def plane(
                     "mark": {"type": "circle", "size": size, "opacity": opacity},
                     "encoding": dots,
                 }
-                for size, opacity in ((1600, 0.14), (130, 1))
+                for size, opacity in ((1000, 0.16), (130, 1))
             ),
-            _words(left, ink, fontSize=13, align="right", dx=-14),
-            _words(right, ink, fontSize=13, dx=14),
+            _words(left, ink, fontSize=13, align="right", dx=-16),
+            _words(right, ink, fontSize=13, dx=16),
             {
                 "data": {"values": ring},
                 "mark": {"type": "point", "size": 340, "strokeWidth": 2.5, "color": ink, "opacity": 1},

@@ -153,9 +153,15 @@ def choose(page: Page, name: str) -> None:
 
 
 def unfold(page: Page, name: str) -> None:
-    """Open a part that is folded away."""
-    page.get_by_role("button", name=name, exact=True).click()
+    """Open a part that is folded away, whether it opens in place or over the page; what opens in place is closed so."""
+    in_place = page.locator("summary").filter(has_text=name)
+    in_place.or_(page.get_by_role("button", name=name, exact=True)).click()
     page.wait_for_timeout(500)
+
+
+def give(page: Page, label: str, file: Path) -> None:
+    """Hand a file over where that label stands."""
+    page.get_by_test_id("stFileUploader").filter(has_text=label).locator("input[type=file]").set_input_files(file)
 
 
 def download(page: Page, name: str) -> tuple[str, bytes]:
@@ -242,14 +248,20 @@ def test_upload_of_wrong_files_then_of_a_photo(open_page: OpenPage, photo: Path,
     choose(page, "Photo")
     wrong = tmp_path / "notes.jpg"
     wrong.write_text("this is no picture")
-    page.locator("input[type=file]").set_input_files(wrong)
+    give(page, "A photo with a face", wrong)
     page.get_by_text("could not be opened as a picture").wait_for()
+    other = tmp_path / "notes.txt"
+    other.write_text("nor is this")
+    give(page, "A photo with a face", other)
+    refused = page.get_by_test_id("stFileChip").filter(has_text="notes.txt")
+    said = refused.evaluate("chip => getComputedStyle(chip, '::after').content")
+    assert said == '"This file is of another kind, or too large."'
     faceless = tmp_path / "grey.png"
     Image.new("RGB", (300, 200), "grey").save(faceless)
-    page.locator("input[type=file]").set_input_files(faceless)
+    give(page, "A photo with a face", faceless)
     page.get_by_text("No face was found in this picture").wait_for()
     expect(page.get_by_role("button", name="Compose", exact=True)).to_be_disabled()
-    page.locator("input[type=file]").set_input_files(photo)
+    give(page, "A photo with a face", photo)
     page.get_by_text("This looks happy: fairly certain.").wait_for()
     page.get_by_text("Moods that fit").wait_for()
     expect(page.get_by_role("button", name="Compose", exact=True)).to_be_enabled()
@@ -311,10 +323,9 @@ def test_a_link_to_a_changed_piece_gives_identical_midi(open_page: OpenPage) -> 
         given.append(download(each, "MIDI"))
     assert given[0] == given[1]
     assert given[0][1].startswith(b"MThd")
-    choose_take = page.get_by_role("combobox", name="Your takes so far")
     page.keyboard.press("Escape")
-    choose_take.click()
-    changed_sound(page, lambda: page.get_by_role("option", name="1. ").click())
+    unfold(page, "Your takes so far: 2")
+    changed_sound(page, lambda: page.get_by_role("button", name="Show", exact=True).click())
     assert not take_title(page).endswith("calmer")
     assert "melody=" not in page.url
 
@@ -361,18 +372,65 @@ def test_a_piece_is_heard_otherwise_at_once(open_page: OpenPage) -> None:
     page.wait_for_function("(a => !a.paused && a.currentTime < 5)(document.querySelector('audio'))", polling=100)
 
 
+def test_music_plays_on_while_the_next_is_composed_and_every_take_can_be_heard(open_page: OpenPage) -> None:
+    page = open_page("/?mood=bright&seed=5&rounds=1")
+    hear(page)
+    page.evaluate("document.querySelector('audio').first = true")
+    unfold(page, "Settings")
+    page.get_by_role("slider", name="Rounds of refining").press("End")
+    page.get_by_text("30", exact=True).first.wait_for()
+    page.get_by_role("button", name="Compose", exact=True).click()
+    page.get_by_role("button", name="Stop and keep the best so far").wait_for()
+    # The same player, playing: one put in anew would be silent, and keep a connection for itself.
+    assert page.evaluate("(a => a.first && !a.paused)(document.querySelector('audio'))")
+    unfold(page, "Your takes so far: 2")
+    mine, latest, first = (page.locator("audio").nth(index) for index in range(3))
+    first.wait_for()
+    assert take_title(page) != "Bright · tune 5"
+    page.wait_for_function("!document.querySelector('audio').paused")
+    first.evaluate("audio => audio.play()")
+    page.wait_for_function("document.querySelector('audio').paused")  # One at a time.
+    assert not first.evaluate("audio => audio.paused")
+    assert latest.evaluate("audio => audio.duration") == pytest.approx(
+        mine.evaluate("audio => audio.duration"), abs=0.2
+    )
+    changed_sound(page, lambda: page.get_by_role("button", name="Show", exact=True).click())
+    assert take_title(page) == "Bright · tune 5"
+    page.wait_for_function("!document.querySelector('audio').paused")
+    assert first.evaluate("audio => audio.paused")
+
+
+def test_the_melody_is_seen_at_every_step(open_page: OpenPage) -> None:
+    page = open_page("/?mood=dark&seed=2&rounds=2")
+    page.locator("audio").wait_for()
+    unfold(page, "Details: how the tune was refined")
+    slider = page.get_by_role("slider", name="The melody on its way")
+    notes = page.locator(".st-key-roll_then svg .note")
+    places = "notes => notes.map(note => [note.getAttribute('x'), note.getAttribute('y')].join()).join(' ')"
+    page.get_by_text(re.compile("Round [12]: pitch loss")).wait_for()
+    notes.first.wait_for()
+    slider.press("Home")
+    page.get_by_text("Round 0: pitch loss").wait_for()
+    page.wait_for_timeout(500)
+    draft = notes.evaluate_all(places)
+    for _ in range(4):  # steps of the first round
+        slider.press("ArrowRight")
+    page.get_by_text("Round 1: pitch loss").wait_for()
+    page.wait_for_timeout(500)
+    assert draft
+    assert notes.evaluate_all(places) != draft
+
+
 def test_stop_keeps_the_best_so_far(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page()
     unfold(page, "Settings")
     page.get_by_role("slider", name="Rounds of refining").press("End")
     page.get_by_text("30", exact=True).first.wait_for()
-    page.keyboard.press("Escape")
     unfold(page, "Start from your own tune")  # Between its contour and the mood no round is near enough to end early.
     own = tmp_path / "own.mid"
     own.write_bytes(melody.tokens_to_midi(random_tune(3)))
-    page.locator("input[type=file]").set_input_files(own)
+    give(page, "MIDI file", own)
     page.get_by_text("How much of it stays").wait_for()
-    page.keyboard.press("Escape")
     page.get_by_role("button", name="Compose", exact=True).click()
     page.get_by_text(re.compile(r"round [1-9]")).first.wait_for()  # A slow browser may not show the first.
     stop = page.get_by_role("button", name="Stop and keep the best so far")
@@ -381,7 +439,7 @@ def test_stop_keeps_the_best_so_far(open_page: OpenPage, tmp_path: Path) -> None
     rounds = int(dict(part.split("=") for part in page.url.split("?")[1].split("&"))["rounds"])
     assert 1 <= rounds < 30
     assert page.get_by_role("button", name="Compose", exact=True).is_enabled()
-    page.get_by_text("Details: how the tune was refined").click()
+    unfold(page, "Details: how the tune was refined")
     page.get_by_text(f"Rounds: {rounds}.").wait_for()
 
 
@@ -392,12 +450,11 @@ def test_own_tune_in_another_mood(open_page: OpenPage, tmp_path: Path) -> None:
     wrong, right = tmp_path / "wrong.mid", tmp_path / "own.mid"
     wrong.write_bytes(b"MThd but nothing more of it")
     right.write_bytes(melody.tokens_to_midi(random_tune(3)))
-    page.locator("input[type=file]").set_input_files(wrong)
+    give(page, "MIDI file", wrong)
     page.get_by_text("No melody could be taken from this file").wait_for()
-    page.locator("input[type=file]").set_input_files(right)
+    give(page, "MIDI file", right)
     page.get_by_text("How much of it stays").wait_for()
     keep_picture(page, "own.png")
-    page.keyboard.press("Escape")
     page.get_by_text("Composing for: Gloomy · from your own tune").wait_for()
     compose(page)
     assert take_title(page).endswith("from your own tune")
@@ -518,7 +575,10 @@ def test_axe_finds_nothing_at_levels_a_and_aa(open_page: OpenPage, photo: Path, 
 
     page = open_page("/?mood=bright&seed=1&rounds=1", dark=dark)
     page.locator("audio").wait_for()
-    page.get_by_text("Details: how the tune was refined").click()
+    page.get_by_role("button", name="Calmer").click()
+    unfold(page, "Your takes so far: 2")
+    unfold(page, "Details: how the tune was refined")
+    page.get_by_text(re.compile("Round [0-9]+: pitch loss")).wait_for()
     options = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 
     def check(what: str) -> None:
@@ -544,6 +604,6 @@ def test_axe_finds_nothing_at_levels_a_and_aa(open_page: OpenPage, photo: Path, 
     page.wait_for_function("(v => v && v.videoWidth > 0)(document.querySelector('video'))")
     check("the camera")
     choose(page, "Photo")
-    page.locator("input[type=file]").set_input_files(photo)
+    give(page, "A photo with a face", photo)
     page.get_by_text("Moods that fit").wait_for()
     check("a reading")

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import emotion
 from generator.takes import Take
+from tests.test_melody import saved, song
 from tests.tunes import random_tune
 
 PAGE = str(Path(__file__).parent.parent / "streamlit_app.py")
@@ -278,6 +279,16 @@ def test_a_fault_while_composing_is_a_message_and_the_next_try_works(monkeypatch
     compose(page, 8)
     assert not page.error
     assert page.subheader[0].value == "Intense · tune 8"
+
+
+def test_a_refused_midi_file_is_explained_in_either_language() -> None:
+    page = open_page()
+    page.button_group[0].select("ko").run()
+    by_key(page.file_uploader, "own_file").upload("short.mid", saved(song(bars=8)), "audio/midi")
+    page.run()
+    assert "길어야 8마디예요" in page.warning[0].value
+    page.button_group[0].select("en").run()
+    assert "its longest melody at one tempo has 8 bars" in page.warning[0].value
 
 
 def test_own_melody_of_a_file_is_chosen_kept_and_in_the_link() -> None:
