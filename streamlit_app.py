@@ -27,7 +27,7 @@ from emotion.mood import among_moods, moods_at
 from generator import link, plots
 from generator.arrange import Parts
 from generator.audio import AudioError
-from generator.harmony import by_bar
+from generator.harmony import by_bar, tonic_name
 from generator.jobs import BusyError, Composer, Job
 from generator.key import PITCH_NAMES
 from generator.link import Change, Heard, Recipe
@@ -439,7 +439,8 @@ def settings() -> None:
 
 def choose(key: str, names: Mapping[str, str], **options: Any) -> None:
     """A select box of that key for names and what they are called; the first is the usual one."""
-    st.selectbox(say(f"{key}_label"), list(names), format_func=names.__getitem__, key=key, **options)
+    label = say(f"{key}_label")  # in place of an English one too, which is never seen, but heard
+    st.selectbox(label, list(names), format_func=names.__getitem__, key=key, placeholder=label, **options)
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -590,7 +591,9 @@ def show_details(take: Take, number: int, sound: Sound) -> None:
     st.write(say("details_text", rounds=take.rounds[-1].number))
     replay(take, number)
     st.markdown(table(take))
-    st.write(say("chords", key=sound.export.title.key_text, chords=" | ".join(by_bar(sound.export.chords))))
+    key = sound.export.key
+    named = say("key_major" if key.major else "key_minor", tonic=tonic_name(key))
+    st.write(say("chords", key=named, chords=" | ".join(by_bar(sound.export.chords))))
 
 
 @st.fragment
@@ -650,6 +653,7 @@ def ask_how_to_hear(take: Take, number: int) -> tuple[Heard, bool]:
             index=list(leads).index(usual.lead) if usual.lead in leads else 0,
             format_func=leads.__getitem__,
             key=f"lead_{number}",
+            placeholder=say("lead"),
             persist_state="session",
         )
         own_tempo = round(take.targets.tempo)
@@ -686,7 +690,7 @@ def in_words(take: Take, first: bool, tempo: float) -> str:
             wanted=mode_name(wanted.major), got=mode_name(got.major)): wanted.major == got.major,
         say("words_tempo", tempo=round(tempo)): True,
     }  # fmt: skip
-    return "  \n".join(f":material/{'check' if met else 'arrow_forward'}: {line}" for line, met in lines.items())
+    return "  \n".join(f"{'✓' if met else '→'} {line}" for line, met in lines.items())
 
 
 def table(take: Take) -> str:
@@ -779,12 +783,14 @@ DARK = {"caption": "#adb7b4", "on-primary": "#14191b"}
 
 
 def dress() -> None:
-    """The page's own look, and its language for a screen reader."""
+    """The page's own look, and what a screen reader says, in the visitor's language."""
     words = {name: json.dumps(say(key), ensure_ascii=False) for name, key in WORDS.items()}
     variables = "".join(f"--{name}: {value};" for name, value in (words | (DARK if dark() else LIGHT)).items())
+    spoken = [[text[each] for each in LANGUAGES] for key, text in texts().items() if key.startswith("spoken_")]
+    here = json.dumps([spoken, LANGUAGES.index(language()), language()], ensure_ascii=False)
     st.html(
         f"<style>:root {{ {variables} }} {asset('page.css')}</style>"
-        f'<script>document.documentElement.lang = "{language()}";</script>',
+        f"<script>((pairs, place, language) => {{ {asset('page.js')} }})(...{here});</script>",
         unsafe_allow_javascript=True,
     )
 

@@ -5,7 +5,7 @@
 // or 0 where nothing plays; label: what a screen reader says; colour: of the notes, or "" for the theme's; player: CSS
 // selector of the block with the player; take: number of the piece; sound: number of what is played, another one for
 // another tempo, instrument, part or version; loop: whether it begins again at its end.
-const STEPS = 256, BAR = 16, TOP = 44, BOTTOM = 22, HIGHEST_ROW = 9, HEIGHT = 236, CHORD_ROWS = [15, 32];
+const STEPS = 256, BAR = 16, CHORDS = 44, BOTTOM = 22, HIGHEST_ROW = 9, HEIGHT = 236, CHORD_ROWS = [15, 32];
 const SVG = "http://www.w3.org/2000/svg";
 
 function add(parent, name, attributes, text) {
@@ -22,7 +22,8 @@ function draw(svg, data) {
   const pitches = data.notes.map((note) => note[0]);
   const low = pitches.length ? Math.min(...pitches) - 1 : 60;
   const high = pitches.length ? Math.max(...pitches) + 1 : 72;
-  const row = Math.min(HIGHEST_ROW, (HEIGHT - TOP - BOTTOM) / (high - low + 1));
+  const top = data.chords.length ? CHORDS : 4;
+  const row = Math.min(HIGHEST_ROW, (HEIGHT - top - BOTTOM) / (high - low + 1));
   const floor = HEIGHT - BOTTOM;
   const y = (pitch) => floor - (pitch - low + 1) * row;
   for (let pitch = low; pitch <= high; pitch++) {
@@ -32,7 +33,7 @@ function draw(svg, data) {
   }
   for (let bar = 0; bar <= 16; bar++) {
     const phrase = bar % 4 === 0;
-    add(svg, "line", { class: phrase ? "bar phrase" : "bar", x1: across(bar * BAR), x2: across(bar * BAR), y1: TOP - 4, y2: floor });
+    add(svg, "line", { class: phrase ? "bar phrase" : "bar", x1: across(bar * BAR), x2: across(bar * BAR), y1: top - 4, y2: floor });
     if (phrase && bar < 16) add(svg, "text", { class: "small", x: across(bar * BAR + 1), y: HEIGHT - 6 }, bar + 1);
   }
   // A chord that goes on is not named again. Names take the first row with room for them; where there is none, as on a
@@ -111,7 +112,7 @@ export default function ({ data, parentElement }) {
   }
 
   const held = (svg.held ??= { step: 0, playing: true, sources: new Map() }); // it outlives this call
-  const line = add(svg, "line", { class: "now", x1: 0, x2: 0, y1: TOP - 4, y2: HEIGHT - BOTTOM });
+  const line = add(svg, "line", { class: "now", x1: 0, x2: 0, y1: CHORDS - 4, y2: HEIGHT - BOTTOM });
   const player = () => document.querySelector(`${data.player} audio`);
   let frame = 0;
   const show = (step) => {

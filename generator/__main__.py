@@ -33,7 +33,7 @@ def add_compose(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         nargs="+",
         choices=KINDS,
         default=["mid", "wav"],
-        help="which files: mid, wav, mp3, musicxml, stems.zip (a WAV a part), png (a picture); default mid wav",
+        help="which files: mid, wav, flac, mp3, musicxml, stems.zip (a WAV a part), png (a picture); default mid wav",
     )
     parser.add_argument("--plot", action="store_true", help="the picture too: piano roll and spectrogram")
     add_model(parser)

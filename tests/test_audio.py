@@ -271,3 +271,11 @@ def test_the_larger_soundfont_keeps_the_melody_in_front(mood: str) -> None:
     found = stems(replace(mood_piece(mood), renderer=audio.best_renderer()))
     assert found.pop("melody") > max(found.values()) + 1
     assert min(found.values()) > -40
+
+
+def test_flac_holds_the_very_samples_of_the_wav_file_in_less_room() -> None:
+    samples = np.random.default_rng(1).normal(0, 0.1, (audio.SAMPLE_RATE, 2)).astype(np.float32)
+    wav, flac = audio.encode_wav(samples), audio.encode_flac(samples, {"title": "Noise"})
+    assert np.array_equal(*(soundfile.read(io.BytesIO(data), dtype="int16")[0] for data in (wav, flac)))
+    assert len(flac) < len(wav)
+    assert soundfile.SoundFile(io.BytesIO(flac)).copy_metadata()["title"] == "Noise"

@@ -481,6 +481,9 @@ def test_korean_phone_has_no_sideways_scroll(open_page: OpenPage) -> None:
         for box in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
             assert page.evaluate(f"{box}.scrollWidth - {box}.clientWidth") == 0
         assert not english(page)
+        assert page.evaluate(
+            "[...document.querySelectorAll('p')].every(p => getComputedStyle(p).wordBreak === 'keep-all')"
+        )
 
     fits()
     page.wait_for_function(
@@ -488,7 +491,7 @@ def test_korean_phone_has_no_sideways_scroll(open_page: OpenPage) -> None:
     )  # The music came into view.
     keep_picture(page, "phone.png")
     page.set_viewport_size({"width": 390, "height": 900})
-    for name in ("막대로 섞기", "내 선율로 시작하기", "설정", "소리", "받기", "주소"):
+    for name in ("막대로 섞기", "내 선율로 시작하기", "설정", "소리", "받기", "주소", "자세히: 곡이 다듬어진 과정"):
         unfold(page, name)
         fits()
         page.keyboard.press("Escape")
@@ -505,7 +508,7 @@ def test_korean_phone_has_no_sideways_scroll(open_page: OpenPage) -> None:
 
 
 def english(page: Page) -> set[str]:
-    """English words that a reader of Korean sees, but for names, signs and what is English everywhere."""
+    """English words that a reader of Korean sees or hears, but for names, signs and what is English everywhere."""
     texts = page.evaluate("""() => {
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), texts = [];
         while (walker.nextNode()) {
@@ -515,9 +518,12 @@ def english(page: Page) -> set[str]:
             const size = getComputedStyle(parent).fontSize;
             if (shown && !unread && size !== "0px") texts.push(walker.currentNode.textContent);
         }
+        for (const name of ["aria-label", "alt", "title", "placeholder"])
+            for (const element of document.querySelectorAll(`[${name}]`))
+                if (element.checkVisibility({ visibilityProperty: true })) texts.push(element.getAttribute(name));
         return texts;
     }""")
-    known = {"Maeum", "English", "MIDI", "MusicXML", "WAV", "ZIP", "JPEG", "PNG", "WebP", "HEIC"}
+    known = {"Maeum", "English", "MIDI", "MusicXML", "WAV", "ZIP", "JPEG", "PNG", "WebP", "HEIC", "actor", "critic"}
     return {word for text in texts for word in re.findall("[A-Za-z]{3,}", text)} - known
 
 

@@ -33,6 +33,7 @@ def test_every_kind_of_file_is_named_and_is_what_its_name_says() -> None:
     starts = {
         "mid": b"MThd",
         "wav": b"RIFF",
+        "flac": b"fLaC",
         "mp3": b"ID3",
         "musicxml": b"<?xml",
         "stems.zip": b"PK",
