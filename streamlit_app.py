@@ -143,7 +143,7 @@ def open_link(query: Mapping[str, str]) -> None:
         log.info("link refused: %s", error)
         st.session_state.problem = say("error_link")
         return
-    st.session_state.first_mood = strongest(recipe)
+    st.session_state.first_mood = main_mood(recipe)
     start(recipe, heard)
 
 
@@ -480,7 +480,7 @@ def watch() -> None:
         ahead = composer().ahead(job)
         said = say("waiting", ahead=ahead) if ahead else say("preparing")
     st.progress(min(len(job.rounds) / (job.recipe.rounds + 1), 1.0), said)
-    draw_roll("roll_now", steps[-1].tokens if steps else NO_NOTES, strongest(job.recipe))
+    draw_roll("roll_now", steps[-1].tokens if steps else NO_NOTES, main_mood(job.recipe))
     st.button(
         say("stop" if job.started.is_set() else "cancel"),
         key="stop",
@@ -507,7 +507,7 @@ def take_over(job: Job) -> None:
         state.problem = say("error_model", reason=job.error) if other else say("error_compose")
 
 
-def strongest(recipe: Recipe) -> str:
+def main_mood(recipe: Recipe) -> str:
     """The mood that weighs most."""
     return max(recipe.moods, key=recipe.moods.__getitem__)
 
@@ -588,7 +588,7 @@ def show_music() -> None:
 
 def show_details(take: Take, number: int, sound: Sound) -> None:
     """What re-training did, how near it came, and the chords, for those who want to know."""
-    st.write(say("details_text", rounds=take.rounds[-1].number))
+    st.write(say("details_text", rounds=take.steps[-1].number))
     replay(take, number)
     st.markdown(table(take))
     key = sound.export.key
@@ -776,15 +776,15 @@ def about() -> None:
     st.markdown(say("about_text"))
 
 
-# Words and colours of assets/page.css.
-WORDS = {"upload": "upload", "shoot": "shoot", "skip": "skip", "refused": "error_refused"}
+# What assets/page.css says, and its colours.
+WORDS = ("upload", "shoot", "skip", "error_refused")
 LIGHT = {"caption": "#58615f", "on-primary": "white"}
 DARK = {"caption": "#adb7b4", "on-primary": "#14191b"}
 
 
 def dress() -> None:
     """The page's own look, and what a screen reader says, in the visitor's language."""
-    words = {name: json.dumps(say(key), ensure_ascii=False) for name, key in WORDS.items()}
+    words = {key: json.dumps(say(key), ensure_ascii=False) for key in WORDS}
     variables = "".join(f"--{name}: {value};" for name, value in (words | (DARK if dark() else LIGHT)).items())
     spoken = [[text[each] for each in LANGUAGES] for key, text in texts().items() if key.startswith("spoken_")]
     here = json.dumps([spoken, LANGUAGES.index(language()), language()], ensure_ascii=False)

@@ -47,7 +47,7 @@ class Sound:
 @dataclass(frozen=True, eq=False)
 class Take:
     """One composed piece. mood: whose style it is played in; plain: how it sounds untouched; first: the same for the
-    start before re-training, with its measures `before`; rounds: what re-training did; steps: the same step by step."""
+    start before re-training, with its measures `before`; steps: what re-training did, step by step."""
 
     recipe: Recipe
     mood: str
@@ -56,7 +56,6 @@ class Take:
     targets: Targets
     before: Measures
     reached: Measures
-    rounds: list[Round]
     steps: list[Round]
 
     @classmethod
@@ -69,7 +68,7 @@ class Take:
         plain = replace(piece.export)  # `replace` leaves behind what was worked out
         first = replace(plain, tokens=piece.before)
         before = measure(piece.before)
-        return cls(recipe, piece.request.mood, plain, first, piece.targets, before, piece.reached, piece.trace, steps)
+        return cls(recipe, piece.request.mood, plain, first, piece.targets, before, piece.reached, steps)
 
     def played(self, heard: Heard, first: bool = False) -> Export:
         """Its files as they are heard. A lead that cannot play this melody is left to the style."""
