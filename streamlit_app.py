@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from urllib.parse import urlencode
 
 import numpy as np
@@ -36,6 +36,8 @@ from generator.takes import Shelf, Sound, Take
 
 if TYPE_CHECKING:
     from generator.actor_critic import Round
+
+Name = TypeVar("Name", bound=str)
 
 LANGUAGES = ("ko", "en")
 ASSETS = Path(__file__).parent / "assets"
@@ -259,7 +261,7 @@ def try_to_read(picture: bytes, face: int = 0) -> str | None:
     """Read a face and keep picture and reading, or return the key of the text that says what is wrong."""
     try:
         with st.spinner(say("reading_face")):
-            reading = emotion.read(picture, face, st.session_state.get("recogniser", "embedded"))
+            reading = emotion.read(picture, face, chosen("recogniser", recognisers()))
             shown = emotion.outline(picture, reading)
     except emotion.NoFaceError:
         return "error_no_face"
@@ -328,7 +330,7 @@ def start(recipe: Recipe, heard: Heard | None = None) -> None:
         return
     try:
         # As its link has it, so that the link gives the very same piece.
-        state.job = composer().submit(recipe.exactly(), state.get("device", "auto"))
+        state.job = composer().submit(recipe.exactly(), chosen("device", composer().devices()))
         state.next_heard = heard or Heard()
     except BusyError:
         state.problem = say("error_busy")
@@ -373,7 +375,7 @@ def compose(weights: Mapping[str, float], melody: bytes | None, keep: float) -> 
         origin="own" if melody else "new",
         rounds=state.get("rounds", Recipe.rounds),
         temperature=state.get("temperature", Recipe.temperature),
-        model=state.get("model", Recipe.model),
+        model=chosen("model", composer().models()),
     )
     start(recipe)
 
@@ -441,6 +443,15 @@ def choose(key: str, names: Mapping[str, str], **options: Any) -> None:
     """A select box of that key for names and what they are called; the first is the usual one."""
     label = say(f"{key}_label")  # in place of an English one too, which is never seen, but heard
     st.selectbox(label, list(names), format_func=names.__getitem__, key=key, placeholder=label, **options)
+
+
+def chosen(key: str, names: Sequence[Name]) -> Name:
+    """What is chosen in the select box of that key; the first is the usual one.
+
+    A click right after the language was switched may still come with the old language's word for the choice.
+    """
+    value = st.session_state.get(key)
+    return next((name for name in names if name == value), names[0])
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -13,6 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import emotion
+import streamlit_app
 from generator.takes import Take
 from tests.test_melody import saved, song
 from tests.tunes import random_tune
@@ -289,6 +290,14 @@ def test_a_refused_midi_file_is_explained_in_either_language() -> None:
     assert "길어야 8마디예요" in page.warning[0].value
     page.button_group[0].select("en").run()
     assert "its longest melody at one tempo has 8 bars" in page.warning[0].value
+
+
+def test_a_word_of_the_language_before_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The browser sends it where a click follows the switch of languages at once.
+    monkeypatch.setattr(streamlit_app.st, "session_state", {"model": "Maeum의 기본 모델", "device": "cpu"})
+    assert streamlit_app.chosen("model", ["default", "mine"]) == "default"
+    assert streamlit_app.chosen("device", ["auto", "cpu"]) == "cpu"
+    assert streamlit_app.chosen("recogniser", ["embedded", "deepface"]) == "embedded"
 
 
 def test_own_melody_of_a_file_is_chosen_kept_and_in_the_link() -> None:
