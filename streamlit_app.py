@@ -795,13 +795,14 @@ DARK = {"caption": "#adb7b4", "on-primary": "#14191b"}
 
 def dress() -> None:
     """The page's own look, and what a screen reader says, in the visitor's language."""
-    words = {key: json.dumps(say(key), ensure_ascii=False) for key in WORDS}
-    variables = "".join(f"--{name}: {value};" for name, value in (words | (DARK if dark() else LIGHT)).items())
+    words = {key: say(key) for key in WORDS}
+    quoted = {key: json.dumps(text, ensure_ascii=False) for key, text in words.items()}
+    variables = "".join(f"--{name}: {value};" for name, value in (quoted | (DARK if dark() else LIGHT)).items())
     spoken = [[text[each] for each in LANGUAGES] for key, text in texts().items() if key.startswith("spoken_")]
-    here = json.dumps([spoken, LANGUAGES.index(language()), language()], ensure_ascii=False)
+    here = json.dumps([spoken, LANGUAGES.index(language()), words, language()], ensure_ascii=False)
     st.html(
         f"<style>:root {{ {variables} }} {asset('page.css')}</style>"
-        f"<script>((pairs, place, language) => {{ {asset('page.js')} }})(...{here});</script>",
+        f"<script>((pairs, place, words, language) => {{ {asset('page.js')} }})(...{here});</script>",
         unsafe_allow_javascript=True,
     )
 

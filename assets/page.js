@@ -1,22 +1,32 @@
-// Streamlit's labels for screen readers, in the visitor's language: Streamlit has them in English alone.
+// What Streamlit says to a screen reader, in the visitor's language: Streamlit says it in English alone.
 //
-// The body of a function. pairs: [["{name} 빼기", "Remove {name}"], ...], each in every language; place: which of these
-// is the visitor's; language: its code.
+// The body of a function. pairs: [["{name} 빼기", "Remove {name}"], ...], labels that Streamlit gives, each in every
+// language; place: which of these is the visitor's; words: those that page.css shows; language: its code.
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 const pattern = (text) => new RegExp(`^${text.split("{name}").map(escaped).join("(.+)")}$`);
-const known = pairs.map((pair) => ({ patterns: pair.map(pattern), words: pair[place] }));
+const known = pairs.map((pair) => ({ patterns: pair.map(pattern), said: pair[place] }));
+const shown = [
+  ['[data-testid="stFileUploaderDropzone"] [data-testid="stBaseButton-secondary"]', words.upload],
+  ['[data-testid="stCameraInputButton"]', words.shoot],
+  ['[data-testid="stSkipToContent"]', words.skip],
+];
+
+function label(element, text) {
+  if (element.getAttribute("aria-label") !== text) element.setAttribute("aria-label", text);
+}
 
 function translate(element) {
-  const label = element.getAttribute("aria-label");
-  for (const { patterns, words } of known) {
-    const match = patterns.map((each) => each.exec(label)).find(Boolean);
-    const said = match && words.replace("{name}", () => match[1]);
-    if (said && said !== label) element.setAttribute("aria-label", said);
-    if (said) return;
+  for (const { patterns, said } of known) {
+    const match = patterns.map((each) => each.exec(element.getAttribute("aria-label"))).find(Boolean);
+    if (match) return label(element, said.replace("{name}", () => match[1]));
   }
 }
 
-const translateAll = () => document.querySelectorAll("[aria-label]").forEach(translate);
+function translateAll() {
+  document.querySelectorAll("[aria-label]").forEach(translate);
+  for (const [selector, text] of shown) document.querySelectorAll(selector).forEach((element) => label(element, text));
+}
+
 window.maeumLabels?.disconnect(); // those of the language before
 window.maeumLabels = new MutationObserver(translateAll);
 window.maeumLabels.observe(document.body, {

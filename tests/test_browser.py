@@ -248,6 +248,7 @@ def test_upload_of_wrong_files_then_of_a_photo(open_page: OpenPage, photo: Path,
     choose(page, "Photo")
     wrong = tmp_path / "notes.jpg"
     wrong.write_text("this is no picture")
+    page.get_by_role("button", name="Choose a file", exact=True).first.wait_for()
     give(page, "A photo with a face", wrong)
     page.get_by_text("could not be opened as a picture").wait_for()
     other = tmp_path / "notes.txt"
@@ -500,6 +501,7 @@ def test_korean_phone_has_no_sideways_scroll(open_page: OpenPage) -> None:
         choose(page, name)
         page.get_by_text("언제든 지울 수 있어요").wait_for()
         fits()
+    page.get_by_role("button", name="파일 고르기", exact=True).first.wait_for()
     sound = page.evaluate("document.querySelector('audio').currentSrc")
     choose(page, "English")
     page.get_by_role("heading", name="Your music").wait_for()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streamlit
 from streamlit.testing.v1 import AppTest
 
 import emotion
@@ -294,7 +295,7 @@ def test_a_refused_midi_file_is_explained_in_either_language() -> None:
 
 def test_a_word_of_the_language_before_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     # The browser sends it where a click follows the switch of languages at once.
-    monkeypatch.setattr(streamlit_app.st, "session_state", {"model": "Maeum의 기본 모델", "device": "cpu"})
+    monkeypatch.setattr(streamlit, "session_state", {"model": "Maeum의 기본 모델", "device": "cpu"})
     assert streamlit_app.chosen("model", ["default", "mine"]) == "default"
     assert streamlit_app.chosen("device", ["auto", "cpu"]) == "cpu"
     assert streamlit_app.chosen("recogniser", ["embedded", "deepface"]) == "embedded"
