@@ -526,7 +526,8 @@ def english(page: Page) -> set[str]:
         return texts;
     }""")
     known = {"Maeum", "English", "MIDI", "MusicXML", "WAV", "ZIP", "JPEG", "PNG", "WebP", "HEIC", "actor", "critic"}
-    return {word for text in texts for word in re.findall("[A-Za-z]{3,}", text)} - known
+    words = {word for text in texts for word in re.findall("[A-Za-z]{3,}", text)} - known
+    return {word for word in words if not re.fullmatch("[A-G]b?(m|dim)|[IViv]+", word)}  # chords
 
 
 def test_keyboard_alone_is_enough(open_page: OpenPage) -> None:
