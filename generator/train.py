@@ -30,9 +30,9 @@ from generator.musicvae.loop import REPORT_EVERY, Figures, Loss, Ranks, Recipe, 
 from generator.musicvae.model import MelodyVAE
 from generator.musicvae.prior import Prior, PriorConfig
 from generator.musicvae.report import reconstruction, samples
+from generator.stages import STAGES
 from generator.train_actor import draw_targets
 from generator.train_actor import train as train_actor
-from generator.train_command import STAGES
 from generator.weights import load_weights, save_weights
 
 ACTOR_MINUTES = 10.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from generator.stages import STAGES
+
 DEVICES = ("auto", "cpu", "cuda")
-STAGES = ("bar", "melody", "prior", "actor")
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
-import platform
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from generator.musicvae import bench_encode
+from generator.musicvae.stopwatch import best, machine
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from generator.musicvae.conductor import FastConductor
     from generator.musicvae.decode import CoreWeights, States
 
-Kind = TypeVar("Kind")
 MODELS = ("full", "default")
 # Scales of Google's pretrained 2-bar core decoder (weights' deviation times the root of the inputs), so that random
 # weights behave as a trained model's do. With this bias 7 of 10 tokens sampled at temperature 1 are "hold", as in real
@@ -201,16 +198,6 @@ def products(subject: Subject, batch: int) -> Callable[[], None]:
     return work
 
 
-def best(work: Callable[[], Kind], repeats: int) -> tuple[float, Kind]:
-    """(seconds of the fastest run, its result), after one run to warm up."""
-    result, seconds = work(), math.inf
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        result = work()
-        seconds = min(seconds, time.perf_counter() - begin)
-    return seconds, result
-
-
 def measure(model: str, dtype_name: str, threads: int, batches: list[int], repeats: int) -> Iterator[Result]:
     """Time one model at every batch size."""
     import torch
@@ -263,13 +250,6 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many runs counts (default 3)")
     parser.set_defaults(run=_run)
     bench_encode.add_part(kinds)
-
-
-def machine() -> str:
-    """What the times are of."""
-    import torch
-
-    return f"{platform.processor() or platform.machine()}, {torch.__version__}"
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from generator.musicvae.stopwatch import best, machine
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -51,8 +53,6 @@ def add_part(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _run(args: argparse.Namespace) -> None:
     import torch
-
-    from generator.musicvae.bench import best, machine
 
     if min([args.repeats, *args.threads, *args.batches]) < 1:
         raise ValueError("bench encode: repeats, threads and batches must be 1 or more")
