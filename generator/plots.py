@@ -113,7 +113,7 @@ def curves(series: Mapping[str, Sequence[float]]) -> str:
     clipped boxes, since Streamlit takes drawings (SVG) out of HTML.
     """
     curves = "".join(_curve(name, values) for name, values in series.items())
-    return f'<div style="display: flex; gap: 1.5rem; flex-wrap: wrap">{curves}</div>'
+    return f'<div style="display: flex; gap: 1rem; flex-wrap: wrap">{curves}</div>'
 
 
 def _curve(name: str, values: Sequence[float]) -> str:
@@ -126,8 +126,8 @@ def _curve(name: str, values: Sequence[float]) -> str:
     top = ", ".join(f"{x:.1f}% {y:.1f}%" for x, y in points)
     back = ", ".join(f"{x:.1f}% calc({y:.1f}% + 2px)" for x, y in reversed(points))
     box = "position: absolute; inset: 0; background: currentColor; clip-path: polygon"
-    return f"""<div style="flex: 1; min-width: 6.5rem">
-<div style="font-size: 0.875rem">{escape(name)} <b>{values[0]:.2f} → {values[-1]:.2f}</b></div>
+    return f"""<div style="flex: 1; min-width: 6rem">
+<div style="font-size: 0.875rem">{escape(name)}<br><b>{values[0]:.2f} → {values[-1]:.2f}</b></div>
 <div style="position: relative; height: 48px" aria-hidden="true">
 <div style="{box}({top}, {back})"></div>
 <div style="{box}({top}, 100% 100%, 0% 100%); opacity: 0.15"></div>
