@@ -36,6 +36,7 @@ MAX_MELODY_STEPS = 100 * STEPS_PER_BAR  # a longer melody is cut here, as in Mag
 # Limits for MIDI from strangers: the worst file inside them is read in about two seconds.
 MAX_BYTES = 400_000
 MAX_TRACKS = 64
+HEADER_BYTES, TRACK_BYTES = 14, 8  # of the file, and of each track at least
 MAX_NOTES = 40_000
 MAX_SECONDS = 3600.0
 MAX_TICKS = 10_000_000  # pretty_midi keeps a number for each tick of the file
@@ -173,11 +174,15 @@ def _parse(data: bytes) -> pretty_midi.PrettyMIDI:
         raise MelodyError(
             f"a MIDI file may have {MAX_BYTES:,} bytes, this one has more. Export the melody track alone", "too_much"
         )
-    if len(data) < 14 or data[:4] != b"MThd":
+    if len(data) < HEADER_BYTES or data[:4] != b"MThd":
         raise MelodyError(
             "this is no MIDI file (it does not begin with MThd). Choose a .mid file of a melody", "no_midi"
         )
     tracks = int.from_bytes(data[10:12], "big")
+    if HEADER_BYTES + TRACK_BYTES * tracks > len(data):
+        raise MelodyError(
+            f"this MIDI file is damaged or cut short ({tracks} tracks do not fit into it). Export it again", "damaged"
+        )
     if tracks > MAX_TRACKS:
         raise MelodyError(
             f"a MIDI file may have {MAX_TRACKS} tracks, this one claims {tracks}. Export the melody alone", "too_much"

@@ -226,7 +226,11 @@ BAD_FILES = {
     "cut short": (saved(song())[:200], "damaged or cut short", "damaged"),
     "header only": (saved(song())[:14], "damaged or cut short", "damaged"),
     "track claims 1 GB": (GIGABYTE_TRACK, "damaged or cut short", "damaged"),
-    "header claims 60,000 tracks": (saved(song())[:10] + b"\xea\x60" + saved(song())[12:], "64 tracks", "too_much"),
+    "header claims 60,000 tracks": (
+        saved(song())[:10] + b"\xea\x60" + saved(song())[12:],
+        "damaged or cut short",
+        "damaged",
+    ),
     "100 tracks": (with_tracks(100), "64 tracks", "too_much"),
     "too large": (b"MThd" + bytes(melody.MAX_BYTES), "bytes", "too_much"),
     "no notes": (saved(song(bars=0)), "no notes", "no_notes"),
