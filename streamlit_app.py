@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 @st.cache_resource(show_spinner=False)
 def texts() -> dict[str, dict[str, str]]:
     """Every text of the page, by key and language."""
-    return tomllib.loads((ASSETS / "texts.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(asset("texts.toml"))
 
 
 def language() -> str:
@@ -400,14 +400,14 @@ def own_melody() -> tuple[Tokens | None, float]:
         reason = say(f"midi_{found.fault}", **found.came)
         st.warning(say("error_midi", reason=reason), icon=":material/warning:")
         return None, Recipe.keep
-    chosen = 1
+    which = 1
     if len(found) > 1:
-        chosen = st.slider(say("own_which", count=len(found)), 1, len(found), key=f"own_{given.file_id}")
-    draw_roll("own_roll", found[chosen - 1])
+        which = st.slider(say("own_which", count=len(found)), 1, len(found), key=f"own_{given.file_id}")
+    draw_roll("own_roll", found[which - 1])
     keep = st.slider(
         say("own_keep"), 0, 100, round(100 * Recipe.keep), 5, format="%d%%", key="own_keep", help=say("own_keep_help")
     )
-    return found[chosen - 1], keep / 100
+    return found[which - 1], keep / 100
 
 
 def read_midi(data: bytes) -> list[Tokens] | MelodyError:
@@ -815,7 +815,7 @@ def dark() -> bool:
 @st.cache_resource(show_spinner=False)
 def colours() -> dict[str, dict[str, str]]:
     """Each mood's colour on the light and on the dark theme."""
-    return tomllib.loads((ASSETS / "colours.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(asset("colours.toml"))
 
 
 def colour(mood: str) -> str:

@@ -103,7 +103,7 @@ export default function ({ data, parentElement }) {
   const svg = parentElement.querySelector("svg");
   svg.replaceChildren();
   svg.setAttribute("aria-label", data.label);
-  svg.style.setProperty("--note", data.colour || "var(--st-primary-color)");
+  svg.style.setProperty("--note", data.colour);
   const notes = draw(svg, data);
   if (!data.seconds) {
     if (!svg.held) reveal(svg);

@@ -44,6 +44,11 @@ def sounding_pitch(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
     return np.where((last_event >= 0) & (event >= 2), event.astype(np.int16) + 19, 0).astype(np.int16)
 
 
+def mean_pitch(sounding: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Mean MIDI pitch, weighed by duration, of what `sounding_pitch` gives, [N, T] -> [N]; 0 for a silent melody."""
+    return np.asarray(sounding.sum(1) / np.maximum((sounding > 0).sum(1), 1))
+
+
 def melodic_intervals(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int16]:
     """Semitones, without direction, from the note before to the one that begins at each step: tokens [N, T] -> [N, T].
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.harmony import CHORD_QUALITIES, chords_of
-from generator.key import melodic_intervals, mode_lead, sounding_pitch
+from generator.key import mean_pitch, melodic_intervals, mode_lead, sounding_pitch
 from generator.musicvae.statistics import LAGS, returning, turning
 from generator.spectrum import step_energy
 
@@ -110,7 +110,7 @@ class Melodies:
     @cached_property
     def pitch(self) -> Floats:
         """Mean MIDI pitch, weighed by duration: [N]; 0 for a silent melody."""
-        return np.asarray(self.sounding.sum(1) / np.maximum((self.sounding > 0).sum(1), 1))
+        return mean_pitch(self.sounding)
 
     @cached_property
     def mode(self) -> Floats:

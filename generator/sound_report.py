@@ -192,10 +192,8 @@ def composed(mood: emotion.Category, seeds: Iterable[int], keep: Path | None = N
 
 def taken(mood: emotion.Category, count: int, windows: npt.NDArray[np.uint8]) -> Iterator[melody.Tokens]:
     """Melodies near the mood's targets, out of windows [n, 256]; not all from one tune."""
-    pitch = key.sounding_pitch(windows)
-    density, mean = (windows >= 2).sum(1) / 16, pitch.sum(1) / np.maximum((pitch > 0).sum(1), 1)
-    profile = key.key_correlations(key.pitch_class_durations(windows))
-    major = profile[:, :12].max(1) > profile[:, 12:].max(1)
+    density, mean = (windows >= 2).sum(1) / 16, key.mean_pitch(key.sounding_pitch(windows))
+    major = key.mode_lead(windows) > 0
     far = np.abs(density - mood.density) + np.abs(mean - mood.pitch) / 4 + 2.0 * (major != (mood.p_major >= 0.5))
     yield from windows[np.argsort(far)[: count * 6 : 6]]
 

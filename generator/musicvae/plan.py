@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from generator.key import mode_lead, sounding_pitch
+from generator.key import mean_pitch, mode_lead, sounding_pitch
 from generator.musicvae.statistics import LAGS, note_statistics, returning, stepwise, turning
 
 # An outline's numbers. Density in onsets a bar; pitch: the mean MIDI pitch in the model's key, by duration; mode: lead
@@ -40,8 +40,7 @@ def outlines(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
 
 def _outlines(tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
     found = note_statistics(tokens)
-    pitch = sounding_pitch(tokens)
-    found["pitch"] = pitch.sum(1) / np.maximum((pitch > 0).sum(1), 1)
+    found["pitch"] = mean_pitch(sounding_pitch(tokens))
     found["mode"] = mode_lead(tokens)
     found |= {f"returning {lag}": returning(tokens, lag) for lag in LAGS}
     found |= zip(CONTOUR, (turning(tokens), stepwise(tokens)), strict=True)
